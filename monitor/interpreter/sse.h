@@ -96,8 +96,17 @@ mmx_store (Cpu *cpu, unsigned number, uint64_t value)
   bytes[8] = bytes[9] = 0xff;
 }
 
-/* First statement of every MMX routine: #UD, #NM, a pending x87 error. */
+/* First statement of every MMX routine: #UD, #NM, a pending x87 error (EXIT_FAULT, or EXIT_HALT with FERR#). */
 ExitReason mmx_begin (Cpu *cpu);
+
+/* The same for instructions that use both kinds of registers. */
+static inline ExitReason
+sse_mmx_begin (Cpu *cpu)
+{
+  ExitReason reason = cpu_check_sse (cpu);
+
+  return reason == EXIT_NONE ? mmx_begin (cpu) : reason;
+}
 
 /* What every MMX instruction but EMMS does to the x87 stack, once it can no longer fault (SDM vol. 1, 9.5). */
 static inline void
@@ -271,3 +280,13 @@ sse_store_memory (Cpu *cpu, const DecodedInsn *insn, bool must_align)
     return EXIT_FAULT;
   return cpu_write_bytes (cpu, insn->segment, offset, cpu->fpu.xmm[insn->reg], 16, must_align ? 16 : 1);
 }
+
+/* MASKMOVQ and MASKMOVDQU, the checks of the instruction's own registers done. */
+ExitReason simd_store_masked (Cpu *cpu, const DecodedInsn *insn, const uint8_t *bytes, const uint8_t *mask,
+                              unsigned n_bytes);
+
+/* Moves, shared by SSE and SSE2.  `from` and `to` number the halves of a register. */
+ExitReason sse_load       (Cpu *cpu, const DecodedInsn *insn, bool must_align);
+ExitReason sse_store      (Cpu *cpu, const DecodedInsn *insn, bool must_align);
+ExitReason sse_load_half  (Cpu *cpu, const DecodedInsn *insn, unsigned from, unsigned to);
+ExitReason sse_store_half (Cpu *cpu, const DecodedInsn *insn, unsigned from);
