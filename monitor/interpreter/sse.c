@@ -214,12 +214,12 @@ SSE_KERNEL (cvtdq2ps, "cvtdq2ps")
 SSE_KERNEL (cvtps2dq, "cvtps2dq")
 SSE_KERNEL (cvttps2dq, "cvttps2dq")
 
-/* Two integers; the upper two lanes are zero, which converts without flags. */
+/* Two integers; the upper two lanes are zero, which converts without flags.  From memory the x87 state is not touched. */
 ROUTINE (CVTPI2PS_Vps_Qq)
 {
   uint64_t source;
   __m128i result;
-  ExitReason reason = sse_mmx_begin (cpu);
+  ExitReason reason = insn->is_memory ? cpu_check_sse (cpu) : sse_mmx_begin (cpu);
 
   if (UNLIKELY (reason != EXIT_NONE))
     return reason;
@@ -227,7 +227,8 @@ ROUTINE (CVTPI2PS_Vps_Qq)
     return EXIT_FAULT;
   if (sse_convert (cpu, _mm_set_epi64x (0, (long long) source), cvtdq2ps, &result))
     return EXIT_FAULT;
-  mmx_enter (cpu);
+  if (!insn->is_memory)
+    mmx_enter (cpu);
   memcpy (cpu->fpu.xmm[insn->reg], &result, 8);
   return EXIT_NONE;
 }

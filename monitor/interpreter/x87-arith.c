@@ -298,6 +298,7 @@ compare_flags (Cpu *cpu, const DecodedInsn *insn, bool pop, X87Kernel kernel, X8
   Fpu *fpu = &cpu->fpu;
   unsigned source = insn->modrm & 7;
   uint16_t conditions;
+  bool completes = true;
   ExitReason reason = x87_begin (cpu);
 
   if (UNLIKELY (reason != EXIT_NONE))
@@ -312,19 +313,19 @@ compare_flags (Cpu *cpu, const DecodedInsn *insn, bool pop, X87Kernel kernel, X8
   else
     {
       uint16_t before = fpu->status & FPU_CONDITIONS;
-      bool completes = x87_operate (fpu, x87_st (fpu, 0), x87_st (fpu, source), kernel, unmasked, FPU_CONDITIONS,
-                                    FPU_PRECOMPUTATION);
 
+      completes = x87_operate (fpu, x87_st (fpu, 0), x87_st (fpu, source), kernel, unmasked, FPU_CONDITIONS,
+                               FPU_PRECOMPUTATION);
       conditions = fpu->status & FPU_CONDITIONS;
       fpu->status = (fpu->status & ~FPU_CONDITIONS) | before;
-      if (!completes)
+      /* An unmasked invalid operation leaves EFLAGS alone (SDM vol. 2, FCOMI); a denormal operand does not. */
+      if (!completes && conditions == FPU_CONDITIONS)
         return EXIT_NONE;
     }
-  cpu_sync_flags (cpu);
-  cpu->eflags &= ~(uint32_t) EFLAGS_ARITHMETIC;
-  cpu->eflags |= (conditions & FPU_C0 ? EFLAGS_CF : 0) | (conditions & FPU_C2 ? EFLAGS_PF : 0)
-                 | (conditions & FPU_C3 ? EFLAGS_ZF : 0);
-  if (pop)
+  flags_set (cpu, EFLAGS_ARITHMETIC,
+             (conditions & FPU_C0 ? EFLAGS_CF : 0) | (conditions & FPU_C2 ? EFLAGS_PF : 0)
+             | (conditions & FPU_C3 ? EFLAGS_ZF : 0));
+  if (pop && completes)
     x87_pop (fpu);
   return EXIT_NONE;
 }

@@ -411,6 +411,7 @@ free_register (Cpu *cpu, const DecodedInsn *insn, bool pop)
   if (reason != EXIT_NONE)
     return reason;
   x87_note (cpu, insn);
+  cpu->fpu.status &= ~FPU_C1;
   x87_mark_empty (&cpu->fpu, insn->modrm & 7);
   if (pop)
     x87_pop (&cpu->fpu);

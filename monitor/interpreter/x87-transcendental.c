@@ -47,6 +47,14 @@ HOST_OPERATION (fscale)
 HOST_OPERATION (fsin)
 HOST_OPERATION (fcos)
 
+static bool
+is_nan (const uint8_t *bytes)
+{
+  Float80 value = float80_load (bytes);
+
+  return (value.exponent & 0x7fff) == 0x7fff && value.significand << 1 != 0;
+}
+
 enum { HOST_TOP_BEFORE = 6 };           /* two registers were loaded */
 
 /* n_operands: registers read; pushes: the result has one register more.  A pop is seen in the host's TOP: an operation
@@ -70,9 +78,9 @@ transcendental (Cpu *cpu, const DecodedInsn *insn, HostOperation operation, unsi
 
       if (n_operands == 2)
         is_overflow = false;
+      fpu->status &= ~(conditions & FPU_C2);
       if (!x87_stack_fault (fpu, is_overflow))
         return EXIT_NONE;
-      fpu->status &= ~conditions;
       if (pops)
         x87_pop (fpu);
       float80_store (x87_st (fpu, 0), FLOAT80_INDEFINITE);
@@ -84,6 +92,10 @@ transcendental (Cpu *cpu, const DecodedInsn *insn, HostOperation operation, unsi
   operation (n_operands == 2 ? x87_st (fpu, 1) : x87_st (fpu, 0), x87_st (fpu, 0), fpu->control | FPU_CONTROL_FIXED,
              &state);
   status = state.status;
+  /* FPREM has no quotient to tell of when its result is a NaN or there is none. */
+  if (conditions == FPU_CONDITIONS
+      && (status & FPU_IE || status & ~fpu->control & FPU_PRECOMPUTATION || is_nan (state.st[0])))
+    conditions = FPU_C2;
   fpu->status = (fpu->status & ~(FPU_C1 | conditions)) | (status & (FPU_C1 | conditions));
   x87_raise (fpu, status & FPU_FLAGS);
   if (status & ~fpu->control & FPU_PRECOMPUTATION)

@@ -93,7 +93,8 @@ load_memory (Cpu *cpu, const DecodedInsn *insn, unsigned n_bytes, X87Kernel kern
   x87_note_memory (cpu, insn, offset);
   if (UNLIKELY (push_overflows (fpu)))
     return push_overflow (fpu);
-  if (x87_operate (fpu, x87_st (fpu, 7), source, kernel, unmasked, 0, FPU_PRECOMPUTATION))
+  /* A denormal operand does not keep the value from being loaded, even unmasked. */
+  if (x87_operate (fpu, x87_st (fpu, 7), source, kernel, unmasked, 0, FPU_IE))
     x87_push (fpu);
   return EXIT_NONE;
 }
@@ -155,6 +156,20 @@ ROUTINE (FILD_Mq) { return load_exact (cpu, insn, 8, convert_m64int); }
 ROUTINE (FBLD_Mt) { return load_exact (cpu, insn, 10, convert_bcd); }
 ROUTINE (FLD_Mt)  { return load_exact (cpu, insn, 10, convert_m80); }
 
+/* An unmasked exception keeps the store from happening, but not the memory from being checked first. `status`: the
+ * status word to go back to. */
+static ExitReason
+store_nothing (Cpu *cpu, const DecodedInsn *insn, uint32_t offset, unsigned n_bytes, uint16_t status)
+{
+  if (cpu_check_write (cpu, insn->segment, offset, n_bytes, n_bytes == 10 ? 8 : n_bytes))
+    {
+      cpu->fpu.status = status;
+      return EXIT_FAULT;
+    }
+  x87_note_memory (cpu, insn, offset);
+  return EXIT_NONE;
+}
+
 /* Stores.  The value is converted into a buffer first; when the memory faults, the flags go back to what they were. */
 static inline __attribute__ ((always_inline)) ExitReason
 store_memory (Cpu *cpu, const DecodedInsn *insn, unsigned n_bytes, bool pop, uint64_t indefinite, X87Kernel kernel,
@@ -171,18 +186,12 @@ store_memory (Cpu *cpu, const DecodedInsn *insn, unsigned n_bytes, bool pop, uin
   if (UNLIKELY (x87_is_empty (fpu, 0)))
     {
       if (!x87_stack_fault (fpu, false))
-        {
-          x87_note_memory (cpu, insn, offset);
-          return EXIT_NONE;
-        }
+        return store_nothing (cpu, insn, offset, n_bytes, status);
       memcpy (value, &indefinite, sizeof indefinite);
       value[8] = value[9] = 0xff;       /* BCD: the other formats do not reach that far */
     }
   else if (!x87_operate (fpu, value, x87_st (fpu, 0), kernel, unmasked, 0, FPU_STORE_BLOCKING))
-    {
-      x87_note_memory (cpu, insn, offset);
-      return EXIT_NONE;
-    }
+    return store_nothing (cpu, insn, offset, n_bytes, status);
   reason = x87_write (cpu, insn, offset, value, n_bytes);
   if (UNLIKELY (reason != EXIT_NONE))
     {
@@ -224,10 +233,7 @@ ROUTINE (FSTP_Mt)
       fpu->status &= ~FPU_C1;
     }
   else if (!x87_stack_fault (fpu, false))
-    {
-      x87_note_memory (cpu, insn, offset);
-      return EXIT_NONE;
-    }
+    return store_nothing (cpu, insn, offset, sizeof bytes, status);
   float80_store (bytes, value);
   reason = x87_write (cpu, insn, offset, bytes, sizeof bytes);
   if (UNLIKELY (reason != EXIT_NONE))
@@ -252,11 +258,13 @@ ROUTINE (FLD_STi)
   if (UNLIKELY (reason != EXIT_NONE))
     return reason;
   x87_note (cpu, insn);
-  if (UNLIKELY (push_overflows (fpu)))
-    return push_overflow (fpu);
   value = float80_load (x87_st (fpu, i));
   if (LIKELY (!x87_is_empty (fpu, i)))
-    fpu->status &= ~FPU_C1;
+    {
+      if (UNLIKELY (push_overflows (fpu)))
+        return push_overflow (fpu);
+      fpu->status &= ~FPU_C1;
+    }
   else
     {
       if (!x87_stack_fault (fpu, false))
@@ -297,7 +305,7 @@ store_register (Cpu *cpu, const DecodedInsn *insn, bool pop)
 ROUTINE (FST_STi)  { return store_register (cpu, insn, false); }
 ROUTINE (FSTP_STi) { return store_register (cpu, insn, true); }
 
-/* D9 D8+i: an undocumented FSTP that moves whatever is there, the tag with it, and signals nothing. */
+/* D9 D8+i: an undocumented FSTP that signals nothing: an empty ST(0) is not stored, only popped. */
 ROUTINE (FSTP_STi_nce)
 {
   Fpu *fpu = &cpu->fpu;
@@ -307,11 +315,12 @@ ROUTINE (FSTP_STi_nce)
   if (reason != EXIT_NONE)
     return reason;
   x87_note (cpu, insn);
-  float80_store (x87_st (fpu, i), float80_load (x87_st (fpu, 0)));
-  if (x87_is_empty (fpu, 0))
-    x87_mark_empty (fpu, i);
-  else
-    x87_mark_valid (fpu, i);
+  fpu->status &= ~FPU_C1;
+  if (!x87_is_empty (fpu, 0))
+    {
+      float80_store (x87_st (fpu, i), float80_load (x87_st (fpu, 0)));
+      x87_mark_valid (fpu, i);
+    }
   x87_pop (fpu);
   return EXIT_NONE;
 }
