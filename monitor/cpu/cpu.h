@@ -115,8 +115,6 @@ typedef struct
   void (*smm_changed) (void *controller, bool in_smm);   /* chipset opens or closes SMRAM */
   void  *controller;
   void  *smm_controller;
-  void (*ferr_changed) (void *controller, bool level);   /* FERR#, true: asserted; IRQ 13 of a PC/AT. May be NULL */
-  void  *ferr_controller;
 } CpuLines;
 
 typedef struct Tlb Tlb;                 /* cpu/tlb.h: the interpreter's software TLB */
@@ -169,7 +167,6 @@ struct Cpu
   bool      interrupt_line;     /* INTR */
   bool      nmi_pending, nmi_blocked, smi_pending, in_smm, init_pending;
   bool      nmi_line;
-  bool      ferr, ignne;        /* FERR# is driven; IGNNE# is asserted (x87 errors with CR0.NE clear) */
   bool      a20_masked;
   bool      shutdown;
   bool      tf_pending;         /* single step trap due after this instruction */
@@ -216,7 +213,6 @@ void cpu_set_interrupt_line (void *cpu, unsigned input, bool level);
 void cpu_set_nmi_line       (void *cpu, unsigned input, bool level);    /* edge */
 void cpu_set_smi_line       (void *cpu, unsigned input, bool level);    /* edge */
 void cpu_set_a20_line       (void *cpu, unsigned input, bool level);    /* high: A20 passes */
-void cpu_set_ignne_line     (void *cpu, unsigned input, bool level);    /* high: IGNNE# asserted */
 void cpu_pulse_init         (void *cpu, unsigned input, bool level);
 void cpu_request_exit       (Cpu *cpu, uint32_t request);               /* async-signal-safe */
 
