@@ -20,7 +20,6 @@
 #include "i8042.h"
 #include "ide-pci.h"
 #include "ide.h"
-#include "atapi.h"
 #include "io-apic.h"
 #include "keyboard-text.h"
 #include "local-apic.h"
@@ -54,6 +53,7 @@ enum
 
 struct Board
 {
+  Device     parent;                    /* the wires themselves have state */
   Machine   *machine;
   DeviceHost host;
   Device    *devices[MAX_DEVICES];      /* in the order of reset and of the state file */
@@ -507,7 +507,14 @@ add_disks (Board *self, char **ret_error)
     return false;
   for (unsigned i = 0; i < MACHINE_N_DISKS && result == 0; i++)
     if (config->disks[i].present && config->disks[i].is_cdrom)
-      result = ide_attach_cdrom (self->ide[i / 2], i % 2, config->disks[i].block);
+      {
+        IdeDiskOptions options = { .model = "Bulkhead CD-ROM", .serial = "BHCD", .firmware = "1.0" };
+        IdeDrive *drive;
+
+        result = ide_attach_cdrom (self->ide[i / 2], i % 2, &options, &drive);
+        if (result == 0 && config->disks[i].block)
+          result = cdrom_insert (drive, config->disks[i].block);
+      }
     else if (config->disks[i].present)
       {
         char serial[20];
@@ -518,6 +525,37 @@ add_disks (Board *self, char **ret_error)
       }
   return result == 0 || refuse (ret_error, "IDE drive: %s", strerror (-result));
 }
+
+/* --- the wires as a device -------------------------------------------------------------------------------------- */
+
+static void
+wires_reset (Device *device)
+{
+  memset (((Board *) device)->isa_levels, 0, sizeof ((Board *) device)->isa_levels);
+}
+
+static void
+wires_finish (Device *device)
+{
+}
+
+static int
+wires_check (Device *device)
+{
+  const Board *self = (Board *) device;
+
+  for (unsigned i = 0; i < 16; i++)
+    if (self->isa_levels[i] & ~(ISA_BY_DEVICE | ISA_BY_PIRQ))
+      return -EBADMSG;
+  return 0;
+}
+
+static const StateField wires_fields[] = {
+  STATE_FIELD (Board, isa_levels, STATE_BYTES, 1),
+  STATE_END,
+};
+static const StateTable wires_state = { "wires", 1, wires_fields, wires_check };
+static const DeviceClass wires_class = { "wires", sizeof (Board), &wires_state, wires_reset, wires_finish };
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
@@ -531,7 +569,9 @@ board_new (Machine *machine, char **ret_error)
     return NULL;
   self->machine = machine;
   self->host = (DeviceHost) { machine->bus, machine->memory, machine->clock };
-  if (add_interrupts (self, ret_error) && add_pci (self, ret_error) && add_timers (self, ret_error) && add_input (self, ret_error)
+  self->parent.klass = &wires_class;
+  machine->board = self;
+  if (added (self, "wires", 0, self, ret_error) && add_interrupts (self, ret_error) && add_pci (self, ret_error) && add_timers (self, ret_error) && add_input (self, ret_error)
       && add_ports (self, ret_error)
       && added (self, "VGA", vga_new (&self->host, self->pci, DEVFN_VGA, config->vga_firmware, config->n_vga_firmware, &self->vga),
                 self->vga, ret_error)
@@ -541,6 +581,7 @@ board_new (Machine *machine, char **ret_error)
       return self;
     }
   board_free (self);
+  machine->board = NULL;
   return NULL;
 }
 
@@ -561,7 +602,6 @@ board_free (Board *self)
 void
 board_reset (Board *self)
 {
-  memset (self->isa_levels, 0, sizeof self->isa_levels);
   for (unsigned i = 0; i < self->n_devices; i++)
     self->devices[i]->klass->reset (self->devices[i]);
   cpu_reset (self->machine->cpu);
@@ -678,7 +718,11 @@ machine_change_cdrom (Machine *machine, unsigned slot, BlockBackend *block, bool
 
   for (unsigned i = 0; i < MACHINE_N_DISKS; i++)
     if (machine->config.disks[i].is_cdrom && slot-- == 0)
-      return ide_cdrom_insert (self->ide[i / 2], i % 2, block, force);
+      {
+        IdeDrive *drive = ide_channel_drive (self->ide[i / 2], i % 2);
+
+        return block || force ? cdrom_insert (drive, block) : cdrom_eject (drive);
+      }
   return -ENODEV;
 }
 
