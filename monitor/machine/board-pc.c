@@ -182,6 +182,12 @@ apic_base_written (void *local_apic, uint64_t base)
   local_apic_set_base (local_apic, base);
 }
 
+static void
+fpu_error (void *board, bool level)
+{
+  isa_irq (board, 13, level);
+}
+
 static size_t
 fdc_dma_transfer (void *dma, unsigned channel, bool to_memory, void *bytes, size_t n_bytes, bool *terminal_count)
 {
@@ -266,7 +272,8 @@ add_interrupts (Board *self, char **ret_error)
   cpu->lines.acknowledge = local_apic_acknowledge;
   cpu->lines.controller = self->local_apic;
   cpu->lines.apic_base_written = apic_base_written;
-  cpu->lines.ferr = irq_line (self, 13);
+  cpu->lines.set_ferr = fpu_error;
+  cpu->lines.ferr_controller = self;
   return true;
 }
 
