@@ -12,71 +12,43 @@
   ExitReason \
   interpret_##name (Cpu *cpu, const DecodedInsn *insn)
 
-static void
-set_ferr (Cpu *cpu, bool level)
-{
-  if (cpu->ferr == level)
-    return;
-  cpu->ferr = level;
-  if (cpu->lines.ferr_changed != NULL)
-    cpu->lines.ferr_changed (cpu->lines.ferr_controller, level);
-}
-
 ExitReason
 x87_not_ready (Cpu *cpu, bool is_waiting)
 {
   if (cpu->cr0 & (CR0_EM | CR0_TS))
     return cpu_raise (cpu, VECTOR_NM);
-  if (!is_waiting || !(cpu->fpu.status & FPU_ES))
-    return EXIT_NONE;
-  return x87_deliver_pending (cpu);
-}
-
-/* SDM vol. 1, 8.7: native mode has a vector; the mode of the PC/AT goes over FERR#, IRQ 13 and a handler that writes
- * port F0h, upon which the chipset drives IGNNE# until FERR# falls. */
-ExitReason
-x87_deliver_pending (Cpu *cpu)
-{
-  if (cpu->cr0 & CR0_NE)
-    return cpu_raise (cpu, VECTOR_MF);
-  if (cpu->ignne)
-    return EXIT_NONE;
-  set_ferr (cpu, true);
-  cpu->halted = true;
-  return EXIT_HALT;
+  return is_waiting ? cpu_report_x87_error (cpu) : EXIT_NONE;
 }
 
 void
-cpu_set_ignne_line (void *cpu_pointer, unsigned input, bool level)
-{
-  Cpu *cpu = cpu_pointer;
-
-  cpu->ignne = level;
-}
-
-void
-x87_summarise (Cpu *cpu)
+x87_summarise (Cpu *cpu, uint16_t status_before)
 {
   Fpu *fpu = &cpu->fpu;
 
   if (fpu->status & ~fpu->control & FPU_FLAGS)
-    fpu->status |= FPU_ES | FPU_B;
-  else
     {
-      fpu->status &= ~(FPU_ES | FPU_B);
-      set_ferr (cpu, false);
+      fpu->status |= FPU_ES | FPU_B;
+      return;
     }
+  fpu->status &= ~(FPU_ES | FPU_B);
+  if (status_before & FPU_ES && cpu->lines.set_ferr != NULL)
+    cpu->lines.set_ferr (cpu->lines.ferr_controller, false);
 }
 
-void
-x87_initialise (Fpu *fpu)
+/* FNINIT, and the last step of FNSAVE. */
+static void
+x87_reset (Cpu *cpu)
 {
+  Fpu *fpu = &cpu->fpu;
+  uint16_t before = fpu->status;
+
   fpu->control = FPU_CONTROL_RESET;
   fpu->status = 0;
   fpu->valid = 0;
   fpu->opcode = 0;
   fpu->ip = fpu->dp = 0;
   fpu->cs = fpu->ds = 0;
+  x87_summarise (cpu, before);
 }
 
 /* The tag word of the environment: 0 valid, 1 zero, 2 special, 3 empty (SDM vol. 1, 8.1.7). */
@@ -186,7 +158,7 @@ environment_load (Cpu *cpu, bool is_32bit, const uint8_t *bytes)
   Fpu *fpu = &cpu->fpu;
   bool is_real = uses_real_layout (cpu);
   unsigned step = is_32bit ? 4 : 2;
-  uint16_t tags = get16 (bytes + 2 * step);
+  uint16_t tags = get16 (bytes + 2 * step), before = fpu->status;
 
   fpu->control = (get16 (bytes) & FPU_CONTROL_WRITABLE) | FPU_CONTROL_FIXED;
   fpu->status = get16 (bytes + step);
@@ -230,7 +202,7 @@ environment_load (Cpu *cpu, bool is_32bit, const uint8_t *bytes)
       fpu->dp = get32 (bytes + 20);
       fpu->ds = get16 (bytes + 24);
     }
-  x87_summarise (cpu);
+  x87_summarise (cpu, before);
 }
 
 ROUTINE (FNSTENV_M)
@@ -247,7 +219,7 @@ ROUTINE (FNSTENV_M)
   if (reason != EXIT_NONE)
     return reason;
   cpu->fpu.control |= FPU_FLAGS;
-  x87_summarise (cpu);
+  x87_summarise (cpu, cpu->fpu.status);
   return EXIT_NONE;
 }
 
@@ -284,8 +256,7 @@ ROUTINE (FNSAVE_M)
   reason = cpu_write_bytes (cpu, insn->segment, offset, bytes, n_bytes + REGISTERS, insn->operand_size);
   if (reason != EXIT_NONE)
     return reason;
-  x87_initialise (fpu);
-  x87_summarise (cpu);
+  x87_reset (cpu);
   return EXIT_NONE;
 }
 
@@ -321,7 +292,7 @@ ROUTINE (FLDCW_Mw)
   if (reason != EXIT_NONE)
     return reason;
   cpu->fpu.control = (get16 (bytes) & FPU_CONTROL_WRITABLE) | FPU_CONTROL_FIXED;
-  x87_summarise (cpu);
+  x87_summarise (cpu, cpu->fpu.status);
   return EXIT_NONE;
 }
 
@@ -357,19 +328,20 @@ ROUTINE (FNINIT_none)
 
   if (reason != EXIT_NONE)
     return reason;
-  x87_initialise (&cpu->fpu);
-  x87_summarise (cpu);
+  x87_reset (cpu);
   return EXIT_NONE;
 }
 
 ROUTINE (FNCLEX_none)
 {
+  uint16_t before;
   ExitReason reason = x87_begin_no_wait (cpu);
 
   if (reason != EXIT_NONE)
     return reason;
-  cpu->fpu.status &= ~(FPU_FLAGS | FPU_SF | FPU_ES | FPU_B);
-  x87_summarise (cpu);
+  before = cpu->fpu.status;
+  cpu->fpu.status &= ~(FPU_FLAGS | FPU_SF);
+  x87_summarise (cpu, before);
   return EXIT_NONE;
 }
 
@@ -390,7 +362,7 @@ ROUTINE (FWAIT_none)
   if ((cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
     return cpu_raise (cpu, VECTOR_NM);
   if (cpu->fpu.status & FPU_ES)
-    return x87_deliver_pending (cpu);
+    return cpu_report_x87_error (cpu);
   return EXIT_NONE;
 }
 
@@ -491,6 +463,7 @@ ROUTINE (FXRSTOR_M)
 {
   uint32_t offset = insn_offset (cpu, insn);
   Fpu *fpu = &cpu->fpu;
+  uint16_t before;
   bool has_sse = (cpu->features & FEATURE_SSE) != 0;
   uint8_t bytes[FXSAVE_XMM_END];
   ExitReason reason = check_fxsave (cpu, insn, offset);
@@ -503,6 +476,7 @@ ROUTINE (FXRSTOR_M)
   if (has_sse && get32 (bytes + 24) & ~mxcsr_mask (cpu))
     return cpu_raise_error (cpu, VECTOR_GP, 0);
   fpu->control = (get16 (bytes) & FPU_CONTROL_WRITABLE) | FPU_CONTROL_FIXED;
+  before = fpu->status;
   fpu->status = get16 (bytes + 2);
   fpu->valid = bytes[4];
   fpu->opcode = get16 (bytes + 6) & 0x7ff;
@@ -517,6 +491,6 @@ ROUTINE (FXRSTOR_M)
       fpu->mxcsr = get32 (bytes + 24);
       memcpy (fpu->xmm, bytes + FXSAVE_XMM, sizeof fpu->xmm);
     }
-  x87_summarise (cpu);
+  x87_summarise (cpu, before);
   return EXIT_NONE;
 }
