@@ -295,10 +295,11 @@ compare_states (Differences *differences, const NativeState *native, const Nativ
     differ (differences, names[i], native->regs[i], guest->regs[i]);
   differ (differences, "eip", native->eip, guest->eip);
   differ (differences, "eflags", native->eflags & mask, guest->eflags & mask);
-  differ (differences, "es", native->es, guest->es);
+  /* The host's interrupts turn null selectors 1 ... 3 into 0 (SDM vol. 2, IRET). */
+  differ (differences, "es", native->es > 3 ? native->es : 0, guest->es > 3 ? guest->es : 0);
   differ (differences, "ss", native->ss, guest->ss);
-  differ (differences, "ds", native->ds, guest->ds);
-  differ (differences, "gs", native->gs, guest->gs);
+  differ (differences, "ds", native->ds > 3 ? native->ds : 0, guest->ds > 3 ? guest->ds : 0);
+  differ (differences, "gs", native->gs > 3 ? native->gs : 0, guest->gs > 3 ? guest->gs : 0);
   memcpy (&a, native->fxsave, 2);
   memcpy (&b, guest->fxsave, 2);
   differ (differences, "fcw", a, b);
