@@ -21,7 +21,7 @@ x87_not_ready (Cpu *cpu, bool is_waiting)
 }
 
 void
-x87_summarise (Cpu *cpu, uint16_t status_before)
+x87_summarise (Cpu *cpu)
 {
   Fpu *fpu = &cpu->fpu;
 
@@ -31,8 +31,11 @@ x87_summarise (Cpu *cpu, uint16_t status_before)
       return;
     }
   fpu->status &= ~(FPU_ES | FPU_B);
-  if (status_before & FPU_ES && cpu->lines.set_ferr != NULL)
-    cpu->lines.set_ferr (cpu->lines.ferr_controller, false);
+  if (cpu->ferr)
+    {
+      cpu->ferr = false;
+      irq_line_set (&cpu->lines.ferr, false);
+    }
 }
 
 /* FNINIT, and the last step of FNSAVE. */
@@ -40,7 +43,6 @@ static void
 x87_reset (Cpu *cpu)
 {
   Fpu *fpu = &cpu->fpu;
-  uint16_t before = fpu->status;
 
   fpu->control = FPU_CONTROL_RESET;
   fpu->status = 0;
@@ -48,7 +50,7 @@ x87_reset (Cpu *cpu)
   fpu->opcode = 0;
   fpu->ip = fpu->dp = 0;
   fpu->cs = fpu->ds = 0;
-  x87_summarise (cpu, before);
+  x87_summarise (cpu);
 }
 
 /* The tag word of the environment: 0 valid, 1 zero, 2 special, 3 empty (SDM vol. 1, 8.1.7). */
@@ -158,7 +160,7 @@ environment_load (Cpu *cpu, bool is_32bit, const uint8_t *bytes)
   Fpu *fpu = &cpu->fpu;
   bool is_real = uses_real_layout (cpu);
   unsigned step = is_32bit ? 4 : 2;
-  uint16_t tags = get16 (bytes + 2 * step), before = fpu->status;
+  uint16_t tags = get16 (bytes + 2 * step);
 
   fpu->control = (get16 (bytes) & FPU_CONTROL_WRITABLE) | FPU_CONTROL_FIXED;
   fpu->status = get16 (bytes + step);
@@ -202,7 +204,7 @@ environment_load (Cpu *cpu, bool is_32bit, const uint8_t *bytes)
       fpu->dp = get32 (bytes + 20);
       fpu->ds = get16 (bytes + 24);
     }
-  x87_summarise (cpu, before);
+  x87_summarise (cpu);
 }
 
 ROUTINE (FNSTENV_M)
@@ -219,7 +221,7 @@ ROUTINE (FNSTENV_M)
   if (reason != EXIT_NONE)
     return reason;
   cpu->fpu.control |= FPU_FLAGS;
-  x87_summarise (cpu, cpu->fpu.status);
+  x87_summarise (cpu);
   return EXIT_NONE;
 }
 
@@ -292,7 +294,7 @@ ROUTINE (FLDCW_Mw)
   if (reason != EXIT_NONE)
     return reason;
   cpu->fpu.control = (get16 (bytes) & FPU_CONTROL_WRITABLE) | FPU_CONTROL_FIXED;
-  x87_summarise (cpu, cpu->fpu.status);
+  x87_summarise (cpu);
   return EXIT_NONE;
 }
 
@@ -334,14 +336,12 @@ ROUTINE (FNINIT_none)
 
 ROUTINE (FNCLEX_none)
 {
-  uint16_t before;
   ExitReason reason = x87_begin_no_wait (cpu);
 
   if (reason != EXIT_NONE)
     return reason;
-  before = cpu->fpu.status;
   cpu->fpu.status &= ~(FPU_FLAGS | FPU_SF);
-  x87_summarise (cpu, before);
+  x87_summarise (cpu);
   return EXIT_NONE;
 }
 
@@ -463,7 +463,6 @@ ROUTINE (FXRSTOR_M)
 {
   uint32_t offset = insn_offset (cpu, insn);
   Fpu *fpu = &cpu->fpu;
-  uint16_t before;
   bool has_sse = (cpu->features & FEATURE_SSE) != 0;
   uint8_t bytes[FXSAVE_XMM_END];
   ExitReason reason = check_fxsave (cpu, insn, offset);
@@ -476,7 +475,6 @@ ROUTINE (FXRSTOR_M)
   if (has_sse && get32 (bytes + 24) & ~mxcsr_mask (cpu))
     return cpu_raise_error (cpu, VECTOR_GP, 0);
   fpu->control = (get16 (bytes) & FPU_CONTROL_WRITABLE) | FPU_CONTROL_FIXED;
-  before = fpu->status;
   fpu->status = get16 (bytes + 2);
   fpu->valid = bytes[4];
   fpu->opcode = get16 (bytes + 6) & 0x7ff;
@@ -491,6 +489,6 @@ ROUTINE (FXRSTOR_M)
       fpu->mxcsr = get32 (bytes + 24);
       memcpy (fpu->xmm, bytes + FXSAVE_XMM, sizeof fpu->xmm);
     }
-  x87_summarise (cpu, before);
+  x87_summarise (cpu);
   return EXIT_NONE;
 }

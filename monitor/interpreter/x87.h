@@ -208,9 +208,8 @@ x87_raise (Fpu *fpu, unsigned flags)
   return true;
 }
 
-/* Recomputes the summary after control or status (which was status_before) were loaded; FERR# falls when nothing is
- * pending any more. */
-void x87_summarise (Cpu *cpu, uint16_t status_before);
+/* Recomputes the summary after control or status were loaded; FERR# falls when nothing is pending any more. */
+void x87_summarise (Cpu *cpu);
 
 /* Register used empty or filled twice.  True: masked, the caller delivers the indefinite value. */
 static inline bool

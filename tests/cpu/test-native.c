@@ -285,6 +285,7 @@ compare_states (Differences *differences, const NativeState *native, const Nativ
   uint16_t a, b;
 
   differ (differences, "vector", (unsigned) native->vector, (unsigned) guest->vector);
+
   if (native->vector == guest->vector)
     {
       differ (differences, "error", native->error, guest->error);
