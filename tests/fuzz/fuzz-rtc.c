@@ -12,7 +12,7 @@ other (Bench *bench, FuzzInput *input, unsigned choice)
   switch (choice & 3)
     {
     case 0:
-      rtc_set_time (rtc, (int64_t) (int32_t) fuzz_word (input) << (choice & 0xc) * 2);
+      rtc_set_time (rtc, (int64_t) (int32_t) fuzz_word (input) * (INT64_C (1) << (choice & 0xc) * 2));
       break;
     case 1:
       rtc_get_time (rtc);
