@@ -56,6 +56,7 @@ typedef struct
   uint8_t      *files[4];               /* firmware, VGA firmware, kernel, initrd */
   char          command_line[PROTOCOL_TEXT_BYTES];
   DisplaySurface surface;
+  SoundRing    *ring;
   int           frame_event, input, change_event[2];
   uint64_t      n_frames;
   MachineEnd    end;
@@ -200,9 +201,26 @@ open_drive (Drive *drive, int *ret_error)
 }
 
 static int
-take_port (CharBackend **place, const MsgPort *message, int fd)
+take_port (CharBackend **place, int fd)
 {
-  return char_fd_new (fd, place);
+  *place = char_fd_new (fd, true, NULL, NULL);
+  if (*place)
+    return 0;
+  close (fd);
+  return -ENOMEM;
+}
+
+static int
+take_sound (Server *self, int fd)
+{
+  void *ring = mmap (NULL, SOUND_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+  close (fd);
+  if (ring == MAP_FAILED)
+    return -errno;
+  self->ring = sound_ring_new (ring, SOUND_RING_BYTES);
+  self->config.sound = self->ring ? sound_ring_add_sink (self->ring) : NULL;
+  return self->config.sound ? 0 : -ENOMEM;
 }
 
 static int
@@ -516,7 +534,7 @@ handle (Server *self, const Message *message, int *fds)
       fds[0] = fds[1] = -1;
       break;
     case MESSAGE_SOUND:
-      result = sound_ring_new (fds[0], &self->config.sound);
+      result = take_sound (self, fds[0]);
       fds[0] = -1;
       break;
     case MESSAGE_FIRMWARE:
@@ -551,11 +569,11 @@ handle (Server *self, const Message *message, int *fds)
         break;
       }
     case MESSAGE_SERIAL:
-      result = take_port (&self->config.serials[message->port.index % MACHINE_N_SERIALS], &message->port, fds[0]);
+      result = take_port (&self->config.serials[message->port.index % MACHINE_N_SERIALS], fds[0]);
       fds[0] = -1;
       break;
     case MESSAGE_PARALLEL:
-      result = take_port (&self->config.parallel, &message->port, fds[0]);
+      result = take_port (&self->config.parallel, fds[0]);
       fds[0] = -1;
       break;
     case MESSAGE_INPUT:
