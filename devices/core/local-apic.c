@@ -793,7 +793,7 @@ apic_reset (Device *device)
   LocalApic *self = (LocalApic *) device;
 
   reset_registers (self);
-  self->pins &= 3;
+  self->pins = 0;               /* reset reaches the whole machine */
   self->id = 0;
   self->base = LOCAL_APIC_DEFAULT_BASE;
   claim (self);
