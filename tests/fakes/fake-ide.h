@@ -11,7 +11,7 @@
 
 enum { ATA_DATA = 0x1f0, ATA_ERROR = 0x1f1, ATA_FEATURE = 0x1f1, ATA_COUNT = 0x1f2, ATA_LOW = 0x1f3, ATA_MID = 0x1f4,
        ATA_HIGH = 0x1f5, ATA_DEVICE = 0x1f6, ATA_STATUS = 0x1f7, ATA_COMMAND = 0x1f7, ATA_CONTROL = 0x3f6,
-       BM_BASE = 0xc000, IDE_DEVFN = 1 << 3 | 1, IDE_RAM = 1 << 20, PRD_TABLE = 0x1000 };
+       BM_BASE = 0xc000, IDE_DEVFN = 1 << 3 | 1, IDE_RAM = 512 << 10, PRD_TABLE = 0x1000 };
 
 #define US 1000ull
 #define MS 1000000ull
