@@ -211,6 +211,12 @@ pic_acknowledge (Pic *self)
     }
   else
     vector = vector_of (master, (unsigned) input);
+  /* INT falls with INTA#: whoever listens for edges (an APIC) sees the next request as a new one. */
+  if (self->output)
+    {
+      self->output = 0;
+      irq_line_set (&self->cpu_interrupt, false);
+    }
   update_output (self);
   return vector;
 }

@@ -20,7 +20,6 @@
 #include "i8042.h"
 #include "ide-pci.h"
 #include "ide.h"
-#include "atapi.h"
 #include "io-apic.h"
 #include "keyboard-text.h"
 #include "local-apic.h"
@@ -54,6 +53,7 @@ enum
 
 struct Board
 {
+  Device     parent;                    /* the wires themselves have state */
   Machine   *machine;
   DeviceHost host;
   Device    *devices[MAX_DEVICES];      /* in the order of reset and of the state file */
@@ -313,21 +313,39 @@ a20_moved (void *board, unsigned input, bool level)
     i8042_a20_moved (self->i8042, level);
 }
 
+static uint32_t
+read_register (void *cpu, unsigned reg)
+{
+  return ((Cpu *) cpu)->regs[reg & 7];
+}
+
+static void
+write_register (void *cpu, unsigned reg, uint32_t value)
+{
+  ((Cpu *) cpu)->regs[reg & 7] = value;
+}
+
 static bool
 add_input (Board *self, char **ret_error)
 {
   IrqLine a20 = { a20_moved, self, 0 }, reset = { processor_reset, self, 0 };
   IrqLine irq_1 = irq_line (self, 1), irq_12 = irq_line (self, 12), keyboard_a20;
+  BackDoorRegisters registers = { read_register, write_register, self->machine->cpu };
 
   if (!added (self, "port 92h", port92_new (&self->host, a20, reset, &self->port92), self->port92, ret_error)
-      || !added (self, "keyboard", ps2_keyboard_new (&self->host, &self->keyboard), self->keyboard, ret_error)
-      || !added (self, "mouse", ps2_mouse_new (&self->host, &self->mouse), self->mouse, ret_error))
+      || !added (self, "keyboard", ps2_keyboard_new (&self->keyboard), self->keyboard, ret_error)
+      || !added (self, "mouse", ps2_mouse_new (&self->mouse), self->mouse, ret_error))
     return false;
   keyboard_a20 = (IrqLine) { port92_follow_a20, self->port92, 0 };
-  return added (self, "keyboard controller",
-                i8042_new (&self->host, (Ps2Port *) self->keyboard, (Ps2Port *) self->mouse, &irq_1, &irq_12, &keyboard_a20, &reset,
-                           &self->i8042),
-                self->i8042, ret_error);
+  if (!added (self, "keyboard controller",
+              i8042_new (&self->host, ps2_keyboard_port (self->keyboard), ps2_mouse_port (self->mouse), &irq_1, &irq_12, &keyboard_a20,
+                         &reset, &self->i8042),
+              self->i8042, ret_error)
+      || !added (self, "typing", keyboard_text_new (&self->host, self->keyboard, &self->typer), self->typer, ret_error))
+    return false;
+  if (self->machine->config.undetectable)
+    return true;
+  return added (self, "back door", vmmouse_new (&self->host, &registers, self->mouse, &self->vmmouse), self->vmmouse, ret_error);
 }
 
 static bool
@@ -489,7 +507,14 @@ add_disks (Board *self, char **ret_error)
     return false;
   for (unsigned i = 0; i < MACHINE_N_DISKS && result == 0; i++)
     if (config->disks[i].present && config->disks[i].is_cdrom)
-      result = ide_attach_cdrom (self->ide[i / 2], i % 2, config->disks[i].block);
+      {
+        IdeDiskOptions options = { .model = "Bulkhead CD-ROM", .serial = "BHCD", .firmware = "1.0" };
+        IdeDrive *drive;
+
+        result = ide_attach_cdrom (self->ide[i / 2], i % 2, &options, &drive);
+        if (result == 0 && config->disks[i].block)
+          result = cdrom_insert (drive, config->disks[i].block);
+      }
     else if (config->disks[i].present)
       {
         char serial[20];
@@ -500,6 +525,37 @@ add_disks (Board *self, char **ret_error)
       }
   return result == 0 || refuse (ret_error, "IDE drive: %s", strerror (-result));
 }
+
+/* --- the wires as a device -------------------------------------------------------------------------------------- */
+
+static void
+wires_reset (Device *device)
+{
+  memset (((Board *) device)->isa_levels, 0, sizeof ((Board *) device)->isa_levels);
+}
+
+static void
+wires_finish (Device *device)
+{
+}
+
+static int
+wires_check (Device *device)
+{
+  const Board *self = (Board *) device;
+
+  for (unsigned i = 0; i < 16; i++)
+    if (self->isa_levels[i] & ~(ISA_BY_DEVICE | ISA_BY_PIRQ))
+      return -EBADMSG;
+  return 0;
+}
+
+static const StateField wires_fields[] = {
+  STATE_FIELD (Board, isa_levels, STATE_BYTES, 1),
+  STATE_END,
+};
+static const StateTable wires_state = { "wires", 1, wires_fields, wires_check };
+static const DeviceClass wires_class = { "wires", sizeof (Board), &wires_state, wires_reset, wires_finish };
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
@@ -513,7 +569,9 @@ board_new (Machine *machine, char **ret_error)
     return NULL;
   self->machine = machine;
   self->host = (DeviceHost) { machine->bus, machine->memory, machine->clock };
-  if (add_interrupts (self, ret_error) && add_pci (self, ret_error) && add_timers (self, ret_error) && add_input (self, ret_error)
+  self->parent.klass = &wires_class;
+  machine->board = self;
+  if (added (self, "wires", 0, self, ret_error) && add_interrupts (self, ret_error) && add_pci (self, ret_error) && add_timers (self, ret_error) && add_input (self, ret_error)
       && add_ports (self, ret_error)
       && added (self, "VGA", vga_new (&self->host, self->pci, DEVFN_VGA, config->vga_firmware, config->n_vga_firmware, &self->vga),
                 self->vga, ret_error)
@@ -523,6 +581,7 @@ board_new (Machine *machine, char **ret_error)
       return self;
     }
   board_free (self);
+  machine->board = NULL;
   return NULL;
 }
 
@@ -543,7 +602,6 @@ board_free (Board *self)
 void
 board_reset (Board *self)
 {
-  memset (self->isa_levels, 0, sizeof self->isa_levels);
   for (unsigned i = 0; i < self->n_devices; i++)
     self->devices[i]->klass->reset (self->devices[i]);
   cpu_reset (self->machine->cpu);
@@ -556,7 +614,136 @@ board_each_device (Board *self, void (*call) (Device *device, void *data), void 
     call (self->devices[i], data);
 }
 
-void
-board_idle (Board *self)
+
+/* --- the machine's front panel: machine.h ------------------------------------------------------------------------ */
+
+char *
+machine_screen_text (Machine *machine)
 {
+  char *text = malloc (VGA_TEXT_MAX_BYTES);
+
+  if (text)
+    {
+      size_t n = vga_screen_text (machine->board->vga, text, VGA_TEXT_MAX_BYTES);
+      char *smaller = realloc (text, n + 1);
+
+      text = smaller ? smaller : text;
+    }
+  return text;
+}
+
+void
+machine_screen_info (Machine *machine, MachineScreen *ret_screen)
+{
+  VgaScreenInfo info;
+
+  vga_screen_info (machine->board->vga, &info);
+  *ret_screen = (MachineScreen) { info.mode, info.width, info.height, info.columns, info.rows };
+}
+
+bool
+machine_refresh (Machine *machine, DisplaySurface *surface)
+{
+  Board *self = machine->board;
+
+  surface->header->mouse_absolute = machine_mouse_absolute (machine);
+  surface->header->keyboard_leds = ps2_keyboard_leds (self->keyboard);
+  return vga_refresh (self->vga, surface);
+}
+
+void
+machine_key (Machine *machine, uint16_t evdev_code, bool down)
+{
+  ps2_keyboard_key (machine->board->keyboard, evdev_code, down);
+}
+
+void
+machine_release_keys (Machine *machine)
+{
+  ps2_keyboard_release_all (machine->board->keyboard);
+  ps2_mouse_move (machine->board->mouse, 0, 0, 0, 0);
+}
+
+bool
+machine_mouse_absolute (Machine *machine)
+{
+  return machine->board->vmmouse && vmmouse_is_absolute (machine->board->vmmouse);
+}
+
+void
+machine_mouse (Machine *machine, int dx, int dy, int dz, unsigned buttons)
+{
+  ps2_mouse_move (machine->board->mouse, dx, dy, dz, buttons);
+}
+
+void
+machine_mouse_at (Machine *machine, unsigned x, unsigned y, int dz, unsigned buttons)
+{
+  if (machine_mouse_absolute (machine))
+    vmmouse_move (machine->board->vmmouse, x, y, dz, buttons);
+}
+
+int
+machine_type (Machine *machine, const char *utf8)
+{
+  return keyboard_text_type (machine->board->typer, utf8, strlen (utf8));
+}
+
+int
+machine_key_combination (Machine *machine, const char *names)
+{
+  return keyboard_text_key (machine->board->typer, names);
+}
+
+bool
+machine_power_button (Machine *machine)
+{
+  return piix4_pm_power_button (machine->board->pm);
+}
+
+int
+machine_change_floppy (Machine *machine, unsigned slot, BlockBackend *block)
+{
+  Board *self = machine->board;
+
+  if (slot >= MACHINE_N_FLOPPIES || fdc_drive_kind (self->fdc, slot) == FLOPPY_DRIVE_NONE)
+    return -ENODEV;
+  return fdc_insert (self->fdc, slot, block);
+}
+
+int
+machine_change_cdrom (Machine *machine, unsigned slot, BlockBackend *block, bool force)
+{
+  Board *self = machine->board;
+
+  for (unsigned i = 0; i < MACHINE_N_DISKS; i++)
+    if (machine->config.disks[i].is_cdrom && slot-- == 0)
+      {
+        IdeDrive *drive = ide_channel_drive (self->ide[i / 2], i % 2);
+
+        return block || force ? cdrom_insert (drive, block) : cdrom_eject (drive);
+      }
+  return -ENODEV;
+}
+
+int
+machine_flush (Machine *machine)
+{
+  int result = 0;
+
+  for (unsigned i = 0; i < MACHINE_N_DISKS; i++)
+    {
+      BlockBackend *block = machine->config.disks[i].is_cdrom ? NULL : machine->config.disks[i].block;
+      int flushed = block && !block->read_only ? block_flush (block) : 0;
+
+      result = result ? result : flushed;
+    }
+  for (unsigned i = 0; i < MACHINE_N_FLOPPIES; i++)
+    {
+      BlockBackend *block = fdc_image (machine->board->fdc, i);
+      int flushed = block && !block->read_only ? block_flush (block) : 0;
+
+      result = result ? result : flushed;
+    }
+  return result;
 }

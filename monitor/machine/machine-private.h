@@ -50,8 +50,6 @@ void   board_reset (Board *board);      /* RESET#: every device, then the CPU */
 /* Whether the firmware expects a processor-only reset (CMOS shutdown codes 5, 9 and Ah keep memory and chips). */
 bool   board_soft_reset_wanted (Board *board);
 void   board_each_device (Board *board, void (*call) (Device *device, void *data), void *data);
-/* Work that is due in host time between two runs: typed keys, sound. */
-void   board_idle (Board *board);
 /* Ask the run loop to reset, from inside a device. */
 void   machine_want_reset (Machine *self);
 void   machine_want_end   (Machine *self, MachineEnd end, uint32_t value);

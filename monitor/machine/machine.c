@@ -336,7 +336,6 @@ run_guest (Machine *self)
   ExitReason reason;
 
   clock_run_timers (self->clock);
-  board_idle (self->board);
   if (self->reset_wanted || self->end != MACHINE_END_NONE)
     return;
   set_limit (self);

@@ -130,6 +130,9 @@ int  machine_key_combination (Machine *self, const char *names);
 int  machine_change_floppy (Machine *self, unsigned slot, BlockBackend *block);
 int  machine_change_cdrom  (Machine *self, unsigned slot, BlockBackend *block, bool force);
 
+/* Every disk's data reaches the host's disk. 0 or the first error. */
+int  machine_flush        (Machine *self);
+
 /* Saved state: RAM, CPU, clock and every device. The buffer is appended to. 0 or negative errno. */
 int  machine_save    (Machine *self, int fd);
 /* Untrusted input; on failure (-EBADMSG, -ENOTSUP: other configuration, with a sentence) the machine is reset. */
