@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "console-window.h"
 
+#include "guard-call.h"
 #include "host-keys.h"
 #include "label-strip.h"
 #include "machine-actions.h"
@@ -187,7 +188,7 @@ connect_console (BhConsoleWindow *self)
     return;
   self->connecting = g_cancellable_new ();
   bh_guard1_call_open_console (guard, bh_machine_get_name (self->machine),
-                               g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0), NULL, self->connecting,
+                               bh_no_options (), NULL, self->connecting,
                                on_console_opened, self);
 }
 
@@ -638,36 +639,6 @@ call_free (Call *call)
 }
 
 static void
-on_called (GObject *source, GAsyncResult *result, gpointer data)
-{
-  Call                        *call = data;
-  g_autoptr (BhConsoleWindow)  self = g_weak_ref_get (&call->self);
-  g_autoptr (GError)           error = NULL;
-  g_autoptr (GVariant)         reply = g_dbus_proxy_call_finish (G_DBUS_PROXY (source), result, &error);
-
-  if (self != NULL && reply == NULL)
-    bh_messages_error (GTK_WIDGET (self), call->heading, error);
-  else if (self != NULL && call->done != NULL)
-    bh_messages_toast (GTK_WIDGET (self), call->done);
-  call_free (call);
-}
-
-static void
-call_guard (BhConsoleWindow *self, const char *method, GVariant *arguments, const char *heading, const char *done)
-{
-  BhGuard1 *guard = bh_library_get_guard (self->library);
-
-  if (guard == NULL)
-    {
-      g_variant_unref (g_variant_ref_sink (arguments));
-      bh_messages_toast (GTK_WIDGET (self), _("There is no connection to the guard"));
-      return;
-    }
-  g_dbus_proxy_call (G_DBUS_PROXY (guard), method, arguments, G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, on_called,
-                     call_new (self, heading, done));
-}
-
-static void
 activate_fullscreen (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   toggle_fullscreen (data);
@@ -694,7 +665,7 @@ activate_send_keys (GSimpleAction *action, GVariant *parameter, gpointer data)
   BhConsoleWindow *self = data;
 
   if (!self->frozen)
-    call_guard (self, "Key", g_variant_new ("(ss)", bh_machine_get_name (self->machine),
+    bh_guard_call (GTK_WIDGET (self), self->library, "Key", g_variant_new ("(ss)", bh_machine_get_name (self->machine),
                 g_variant_get_string (parameter, NULL)), _("Cannot send keys"), NULL);
 }
 
@@ -704,7 +675,7 @@ on_type_text (const char *text, gpointer data)
   BhConsoleWindow *self = data;
 
   if (text != NULL && !self->frozen)
-    call_guard (self, "Type", g_variant_new ("(ss)", bh_machine_get_name (self->machine), text), _("Cannot type"), NULL);
+    bh_guard_call (GTK_WIDGET (self), self->library, "Type", g_variant_new ("(ss)", bh_machine_get_name (self->machine), text), _("Cannot type"), NULL);
 }
 
 static void
@@ -817,8 +788,8 @@ on_insert_file (GtkNativeDialog *dialog, int response, BhConsoleWindow *self)
       g_autofree char *base = g_path_get_basename (path);
       g_autofree char *done = g_strdup_printf (_("“%s” inserted"), base);
 
-      call_guard (self, "Insert", g_variant_new ("(sss@a{sv})", bh_machine_get_name (self->machine), slot, path,
-                  g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0)), _("Cannot insert"), done);
+      bh_guard_call (GTK_WIDGET (self), self->library, "Insert", g_variant_new ("(sss@a{sv})", bh_machine_get_name (self->machine), slot, path,
+                  bh_no_options ()), _("Cannot insert"), done);
     }
   g_object_unref (dialog);
 }
@@ -838,7 +809,7 @@ activate_eject (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
   BhConsoleWindow *self = data;
 
-  call_guard (self, "Eject", g_variant_new ("(ss)", bh_machine_get_name (self->machine),
+  bh_guard_call (GTK_WIDGET (self), self->library, "Eject", g_variant_new ("(ss)", bh_machine_get_name (self->machine),
               g_variant_get_string (parameter, NULL)), _("Cannot eject"), NULL);
 }
 
@@ -875,7 +846,7 @@ clipboard (BhConsoleWindow *self, const char *method, const char *heading, const
   if (guard != NULL && !self->frozen)
     g_dbus_proxy_call (G_DBUS_PROXY (guard), method,
                        g_variant_new ("(s@a{sv})", bh_machine_get_name (self->machine),
-                                      g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0)),
+                                      bh_no_options ()),
                        G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, on_clipboard, call_new (self, heading, done));
 }
 
@@ -1087,8 +1058,8 @@ insert_dropped (BhConsoleWindow *self, const char *path)
   if (slot == NULL)
     bh_messages_toast (GTK_WIDGET (self), _("Only CD and floppy images can be dropped into this guest"));
   else
-    call_guard (self, "Insert", g_variant_new ("(sss@a{sv})", bh_machine_get_name (self->machine), slot, path,
-                g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0)), _("Cannot insert"), _("Inserted"));
+    bh_guard_call (GTK_WIDGET (self), self->library, "Insert", g_variant_new ("(sss@a{sv})", bh_machine_get_name (self->machine), slot, path,
+                bh_no_options ()), _("Cannot insert"), _("Inserted"));
 }
 
 static void
@@ -1156,9 +1127,9 @@ static void
 close_with (BhConsoleWindow *self, const char *choice)
 {
   if (g_str_equal (choice, "suspend"))
-    call_guard (self, "Suspend", g_variant_new ("(s)", bh_machine_get_name (self->machine)), _("Cannot suspend"), NULL);
+    bh_guard_call (GTK_WIDGET (self), self->library, "Suspend", g_variant_new ("(s)", bh_machine_get_name (self->machine)), _("Cannot suspend"), NULL);
   else if (g_str_equal (choice, "power-off"))
-    call_guard (self, "Stop", g_variant_new ("(sb)", bh_machine_get_name (self->machine), TRUE), _("Cannot power off"),
+    bh_guard_call (GTK_WIDGET (self), self->library, "Stop", g_variant_new ("(sb)", bh_machine_get_name (self->machine), TRUE), _("Cannot power off"),
                 NULL);
   close_for_good (self);
 }
@@ -1210,9 +1181,9 @@ bh_console_window_close_request (GtkWindow *window)
           return GDK_EVENT_STOP;
         }
       if (g_str_equal (choice, "suspend"))
-        call_guard (self, "Suspend", g_variant_new ("(s)", bh_machine_get_name (self->machine)), _("Cannot suspend"), NULL);
+        bh_guard_call (GTK_WIDGET (self), self->library, "Suspend", g_variant_new ("(s)", bh_machine_get_name (self->machine)), _("Cannot suspend"), NULL);
       else if (g_str_equal (choice, "power-off"))
-        call_guard (self, "Stop", g_variant_new ("(sb)", bh_machine_get_name (self->machine), TRUE),
+        bh_guard_call (GTK_WIDGET (self), self->library, "Stop", g_variant_new ("(sb)", bh_machine_get_name (self->machine), TRUE),
                     _("Cannot power off"), NULL);
     }
   self->closing = TRUE;

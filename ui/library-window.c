@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "library-window.h"
 
+#include "guard-call.h"
 #include "label-strip.h"
 #include "machine-actions.h"
 #include "machine-card.h"
@@ -259,7 +260,7 @@ delete_now (BhLibraryWindow *self, const char *name)
   deletion = g_new0 (Deletion, 1);
   deletion->self = g_object_ref (self);
   deletion->name = g_strdup (name);
-  bh_guard1_call_delete_machine (guard, name, g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0), NULL, on_deleted,
+  bh_guard1_call_delete_machine (guard, name, bh_no_options (), NULL, on_deleted,
                                  deletion);
 }
 
@@ -432,7 +433,7 @@ bh_library_window_close_request (GtkWindow *window)
       BhGuard1 *guard = bh_library_get_guard (self->library);
 
       if (guard != NULL)
-        bh_guard1_call_delete_machine_sync (guard, l->data, g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0), NULL,
+        bh_guard1_call_delete_machine_sync (guard, l->data, bh_no_options (), NULL,
                                             NULL);
     }
   g_hash_table_remove_all (self->doomed);

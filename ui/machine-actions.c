@@ -2,6 +2,7 @@
 #include "machine-actions.h"
 
 #include "clone-dialog.h"
+#include "guard-call.h"
 #include "machine-settings.h"
 #include "statistics-window.h"
 #include "user-messages.h"
@@ -47,60 +48,6 @@ static const struct
   { "machine.statistics", IN_ALIVE },
   { "machine.delete", IN_STILL },
 };
-
-/* ------------------------------------------------------------------------------------------------ calls */
-
-/* What an answer of the guard needs to find its way back to the window it was asked from, which may be gone by then. */
-typedef struct
-{
-  GWeakRef from;
-  char    *heading, *done;
-} Call;
-
-static Call *
-call_new (GtkWidget *from, const char *heading, const char *done)
-{
-  Call *call = g_new0 (Call, 1);
-
-  g_weak_ref_init (&call->from, from);
-  call->heading = g_strdup (heading);
-  call->done = g_strdup (done);
-  return call;
-}
-
-static void
-on_called (GObject *source, GAsyncResult *result, gpointer data)
-{
-  Call                 *call = data;
-  g_autoptr (GtkWidget) from = g_weak_ref_get (&call->from);
-  g_autoptr (GError)    error = NULL;
-  g_autoptr (GVariant)  reply = g_dbus_proxy_call_finish (G_DBUS_PROXY (source), result, &error);
-
-  if (from != NULL && reply == NULL)
-    bh_messages_error (from, call->heading, error);
-  else if (from != NULL && call->done != NULL)
-    bh_messages_toast (from, call->done);
-  g_weak_ref_clear (&call->from);
-  g_free (call->heading);
-  g_free (call->done);
-  g_free (call);
-}
-
-/* Every method of the guard that answers with nothing or with what the next MachineChanged says anyway. */
-static void
-call (GtkWidget *from, BhLibrary *library, const char *method, GVariant *arguments, const char *heading, const char *done)
-{
-  BhGuard1 *guard = bh_library_get_guard (library);
-
-  if (guard == NULL)
-    {
-      g_variant_unref (g_variant_ref_sink (arguments));
-      bh_messages_toast (from, _("There is no connection to the guard"));
-      return;
-    }
-  g_dbus_proxy_call (G_DBUS_PROXY (guard), method, arguments, G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, on_called,
-                     call_new (from, heading, done));
-}
 
 /* ------------------------------------------------------------------------------------------------ start */
 
@@ -253,12 +200,12 @@ on_confirmed (gpointer data)
   const char *name = bh_machine_get_name (context->machine);
 
   if (g_str_equal (context->verb, "reset"))
-    call (context->from, context->library, "Reset", g_variant_new ("(s)", name), _("Cannot reset"), NULL);
+    bh_guard_call (context->from, context->library, "Reset", g_variant_new ("(s)", name), _("Cannot reset"), NULL);
   else if (g_str_equal (context->verb, "power-off"))
-    call (context->from, context->library, "Stop", g_variant_new ("(sb)", name, TRUE), _("Cannot power off"), NULL);
+    bh_guard_call (context->from, context->library, "Stop", g_variant_new ("(sb)", name, TRUE), _("Cannot power off"), NULL);
   else if (g_str_equal (context->verb, "delete"))
-    call (context->from, context->library, "DeleteMachine", g_variant_new ("(s@a{sv})", name,
-          g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0)), _("Cannot delete"), NULL);
+    bh_guard_call (context->from, context->library, "DeleteMachine", g_variant_new ("(s@a{sv})", name,
+          bh_no_options ()), _("Cannot delete"), NULL);
 }
 
 static void
@@ -270,9 +217,9 @@ on_snapshot_name (const char *text, gpointer data)
   if (text == NULL)
     return;
   done = g_strdup_printf (_("Snapshot “%s” taken"), text);
-  call (context->from, context->library, "TakeSnapshot",
+  bh_guard_call (context->from, context->library, "TakeSnapshot",
         g_variant_new ("(ss@a{sv})", bh_machine_get_name (context->machine), text,
-                       g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0)),
+                       bh_no_options ()),
         _("Cannot take a snapshot"), done);
 }
 
@@ -282,7 +229,7 @@ on_new_name (const char *text, gpointer data)
   Context *context = data;
 
   if (text != NULL && !g_str_equal (text, bh_machine_get_name (context->machine)))
-    call (context->from, context->library, "RenameMachine",
+    bh_guard_call (context->from, context->library, "RenameMachine",
           g_variant_new ("(ss)", bh_machine_get_name (context->machine), text), _("Cannot rename"), NULL);
 }
 
@@ -326,26 +273,23 @@ activate (GtkWidget *widget, const char *action_name, GVariant *parameter)
   BhLibrary              *library = iface->get_library (host);
   const char             *verb = action_name + strlen ("machine.");
   const char             *name;
-  GVariant               *no_options;
 
   if (machine == NULL)
     return;
   name = bh_machine_get_name (machine);
-  no_options = g_variant_new_array (G_VARIANT_TYPE ("{sv}"), NULL, 0);
-  g_variant_ref_sink (no_options);
 
   if (g_str_equal (verb, "start") || g_str_equal (verb, "open"))
     gtk_widget_activate_action (widget, "app.open-machine", "s", name);
   else if (g_str_equal (verb, "resume") && bh_machine_get_state (machine) == BH_MACHINE_SUSPENDED)
     gtk_widget_activate_action (widget, "app.open-machine", "s", name);
   else if (g_str_equal (verb, "resume"))
-    call (widget, library, "Resume", g_variant_new ("(s@a{sv})", name, no_options), _("Cannot resume"), NULL);
+    bh_guard_call (widget, library, "Resume", g_variant_new ("(s@a{sv})", name, bh_no_options ()), _("Cannot resume"), NULL);
   else if (g_str_equal (verb, "pause"))
-    call (widget, library, "Pause", g_variant_new ("(s)", name), _("Cannot pause"), NULL);
+    bh_guard_call (widget, library, "Pause", g_variant_new ("(s)", name), _("Cannot pause"), NULL);
   else if (g_str_equal (verb, "suspend"))
-    call (widget, library, "Suspend", g_variant_new ("(s)", name), _("Cannot suspend"), NULL);
+    bh_guard_call (widget, library, "Suspend", g_variant_new ("(s)", name), _("Cannot suspend"), NULL);
   else if (g_str_equal (verb, "power-button"))
-    call (widget, library, "PowerButton", g_variant_new ("(s)", name), _("Cannot press the power button"),
+    bh_guard_call (widget, library, "PowerButton", g_variant_new ("(s)", name), _("Cannot press the power button"),
           _("Power button pressed"));
   else if (g_str_equal (verb, "reset"))
     confirm (widget, library, machine, verb, _("Reset “%s”?"),
@@ -369,8 +313,6 @@ activate (GtkWidget *widget, const char *action_name, GVariant *parameter)
   else if (g_str_equal (verb, "delete"))
     confirm (widget, library, machine, verb, _("Delete “%s”?"), _("Its disks and snapshots are deleted with it."),
              _("_Delete"));
-
-  g_variant_unref (no_options);
 }
 
 void
