@@ -872,8 +872,6 @@ fill (BhMachineSettings *self)
 
       gtk_widget_set_sensitive (widget, off);
       gtk_widget_set_tooltip_text (widget, off ? NULL : _("Power the machine off to change this"));
-      if (ADW_IS_PREFERENCES_GROUP (widget) && adw_preferences_group_get_description (ADW_PREFERENCES_GROUP (widget)) == NULL)
-        adw_preferences_group_set_description (ADW_PREFERENCES_GROUP (widget), "");
       if (ADW_IS_PREFERENCES_GROUP (widget) && g_object_get_data (G_OBJECT (widget), "own-description") == NULL)
         adw_preferences_group_set_description (ADW_PREFERENCES_GROUP (widget), off ? NULL : _("Power the machine off to change this."));
     }
