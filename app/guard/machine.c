@@ -583,7 +583,7 @@ prepare (Machine *self, GArray *steps, GError **error)
     }
   step = add_step (steps, MESSAGE_CONFIGURE, -1, -1);
   fill_configure (self, &step->message.configure);
-  memory = broker_memory_file ("bulkhead-memory", (guint64) record->memory_mib << 20, error);
+  memory = broker_memory_file ("bulkhead-memory", (guint64) (record->memory_mib + PROTOCOL_EXTRA_MEMORY) << 20, error);
   if (memory < 0)
     return FALSE;
   add_step (steps, MESSAGE_MEMORY, memory, -1);
