@@ -595,7 +595,8 @@ test_group (const void *data)
       }
   g_test_message ("%" G_GUINT64_FORMAT " cases over %u rows, %u explained differences, %" G_GUINT64_FORMAT " failures in %u rows",
                   run, n_rows, explained, failed, failed_rows);
-  g_assert_cmpuint (failed, ==, 0);
+  if (failed > 0)
+    g_test_fail ();
 }
 
 int
