@@ -29,6 +29,8 @@ colour_label (GtkWidget *label, const BhLabelLook *look, PangoWeight weight)
   pango_attr_list_insert (attributes, pango_attr_weight_new (weight));
   pango_attr_list_insert (attributes, pango_attr_foreground_new ((guint16) (c.red * 65535), (guint16) (c.green * 65535),
                                                                  (guint16) (c.blue * 65535)));
+  /* The theme's text is a little see-through; a label's is not. */
+  pango_attr_list_insert (attributes, pango_attr_foreground_alpha_new (65535));
   gtk_label_set_attributes (GTK_LABEL (label), attributes);
   pango_attr_list_unref (attributes);
 }

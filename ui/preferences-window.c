@@ -259,7 +259,8 @@ on_login (AdwEntryRow *row, BhPreferencesWindow *self)
     {
       /* Deriving the key takes the guard longer than other answers. */
       g_dbus_proxy_set_default_timeout (G_DBUS_PROXY (guard), G_MAXINT);
-      bh_guard1_call_officer_login (guard, text, NULL, on_logged_in, g_object_ref (self));
+      bh_guard1_call_officer_login (guard, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, text, strlen (text), 1), NULL,
+                                    on_logged_in, g_object_ref (self));
     }
   gtk_editable_set_text (GTK_EDITABLE (row), "");
 }
