@@ -14,7 +14,7 @@ struct _BhLabelStrip
 };
 
 enum { PROP_0, PROP_LOOK, PROP_CAPTION, PROP_NOTE, PROP_COMPACT, PROP_PREFIX, N_PROPS };
-enum { HEIGHT = 26, COMPACT_HEIGHT = 22, SHAPE = 12, MARGIN = 10, SPACING = 8 };
+enum { HEIGHT = 26, COMPACT_HEIGHT = 22, COMPACT_WIDTH = 200, SHAPE = 12, MARGIN = 10, SPACING = 8 };
 
 static GParamSpec *properties[N_PROPS];
 
@@ -86,6 +86,8 @@ bh_label_strip_measure (GtkWidget *widget, GtkOrientation orientation, int for_s
       gtk_widget_measure (self->text, orientation, -1, &text_minimum, &text_natural, NULL, NULL);
       *minimum = text_minimum + 2 * (MARGIN + SHAPE + SPACING);
       *natural = text_natural + 2 * (MARGIN + SHAPE + SPACING);
+      if (self->compact)
+        *natural = MAX (*minimum, MIN (*natural, COMPACT_WIDTH));
     }
 }
 

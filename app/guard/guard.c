@@ -202,6 +202,7 @@ guard_new (const char *data_folder, const char *runtime_folder, GError **error)
     return NULL;
   self = g_new0 (Guard, 1);
   memcpy (self->key, key, sizeof key);
+  self->monitor = "bulkhead-monitor";
   self->data_folder = g_strdup (data_folder);
   self->runtime_folder = g_strdup (runtime_folder);
   self->audit = audit_open (data_folder);

@@ -42,6 +42,7 @@ struct Guard
   Regrades      *regrades;
   Roles         *roles;
   GHashTable    *machines;              /* name → Machine, owned */
+  const char    *monitor;               /* name of the program that runs a machine; a constant */
   BhGuard1      *service;               /* for signals; NULL in tests without a bus */
   void         (*activity) (Guard *self, gpointer data);        /* a machine started or ended */
   gpointer       activity_data;

@@ -583,7 +583,7 @@ prepare (Machine *self, GArray *steps, GError **error)
     }
   step = add_step (steps, MESSAGE_CONFIGURE, -1, -1);
   fill_configure (self, &step->message.configure);
-  memory = broker_memory_file ("bulkhead-memory", (guint64) record->memory_mib << 20, error);
+  memory = broker_memory_file ("bulkhead-memory", (guint64) (record->memory_mib + PROTOCOL_EXTRA_MEMORY) << 20, error);
   if (memory < 0)
     return FALSE;
   add_step (steps, MESSAGE_MEMORY, memory, -1);
@@ -721,10 +721,10 @@ machine_start (Machine *self, GVariant *options, MachineFunc done, gpointer data
       g_variant_lookup (options, "keep", "b", &keep);
     }
   self->discard_changes = !keep;
-  program = machine_find_program ("bulkhead-monitor");
+  program = machine_find_program (self->guard->monitor);
   if (!program)
-    error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_FAILED,
-                                 "bulkhead-monitor does not lie beside the guard; reinstall or rebuild Bulkhead");
+    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "%s does not lie beside the guard; reinstall or rebuild Bulkhead",
+                         self->guard->monitor);
   if (!error && prepare (self, steps, &error))
     self->process = machine_process_spawn (program, &process_events, self, &error);
   if (!self->process)

@@ -193,6 +193,9 @@ main (int argc, char **argv)
       say (ready_fd, error->message);
       return 1;
     }
+#ifdef GUARD_TEST_MONITOR
+  program.guard->monitor = GUARD_TEST_MONITOR;
+#endif
   program.guard->activity = activity;
   program.guard->activity_data = &program;
   lstat (service_socket (program.service), &program.socket);
