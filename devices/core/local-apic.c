@@ -82,7 +82,7 @@ struct LocalApic
 
 static void raise_error (LocalApic *self, uint32_t error);
 
-/* ── Vector sets ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Vector sets ---------------------------------------------------------------------------------------------- */
 
 static int
 highest (const uint32_t *set)
@@ -111,7 +111,7 @@ drop (uint32_t *set, uint8_t vector)
   set[vector >> 5] &= ~(1u << (vector & 31));
 }
 
-/* ── Priority ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Priority ------------------------------------------------------------------------------------------------- */
 
 static bool
 is_enabled (const LocalApic *self)
@@ -139,7 +139,8 @@ static uint32_t
 arbitration_priority (const LocalApic *self)
 {
   int      requested = highest (self->irr), serviced = highest (self->isr);
-  uint32_t request = requested < 0 ? 0 : (uint32_t) requested & 0xf0, service = serviced < 0 ? 0 : (uint32_t) serviced & 0xf0;
+  uint32_t request = requested < 0 ? 0 : (uint32_t) requested & 0xf0;
+  uint32_t service = serviced < 0 ? 0 : (uint32_t) serviced & 0xf0;
 
   if ((self->tpr & 0xf0) >= request && (self->tpr & 0xf0) > service)
     return self->tpr;
@@ -152,7 +153,9 @@ deliverable (const LocalApic *self)
 {
   int vector = highest (self->irr);
 
-  return is_software_enabled (self) && vector >= 0 && ((uint32_t) vector & 0xf0) > (processor_priority (self) & 0xf0) ? vector : -1;
+  if (vector < 0 || !is_software_enabled (self))
+    return -1;
+  return ((uint32_t) vector & 0xf0) > (processor_priority (self) & 0xf0) ? vector : -1;
 }
 
 static bool
@@ -192,7 +195,7 @@ update_output (LocalApic *self)
     }
 }
 
-/* ── Timer ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Timer ---------------------------------------------------------------------------------------------------- */
 
 /* 10.5.4: bits 3, 1, 0; 111 divides by one. */
 static unsigned
@@ -296,7 +299,8 @@ timer_fire (Device *device)
     {
       /* At most a second's worth: after a longer absence no guest minds. */
       int64_t period = counts_to_ns (self, self->timer_initial);
-      int64_t owed = self->timer_owed + (ns - self->timer_expiry_ns) / period, most = (int64_t) CLOCK_NS_PER_SECOND / period;
+      int64_t owed = self->timer_owed + (ns - self->timer_expiry_ns) / period;
+      int64_t most = (int64_t) CLOCK_NS_PER_SECOND / period;
 
       /* Periods that no guest could serve in time are not owed. */
       self->timer_owed = period < MIN_OWED_NS ? 0 : (uint32_t) (owed < most ? owed : most);
@@ -307,7 +311,7 @@ timer_fire (Device *device)
   arm_timer (self, ns);
 }
 
-/* ── Deliveries ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Deliveries ----------------------------------------------------------------------------------------------- */
 
 static void
 raise_error (LocalApic *self, uint32_t error)
@@ -534,7 +538,7 @@ end_of_interrupt (LocalApic *self)
   update_output (self);
 }
 
-/* ── Registers ────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Registers ------------------------------------------------------------------------------------------------ */
 
 /* Which row of the table a register is, or N_LVT. */
 static unsigned
@@ -712,7 +716,7 @@ apic_write (Device *device, uint32_t offset, unsigned size, uint64_t wide)
   update_output (self);
 }
 
-/* ── Place on the bus ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Place on the bus ----------------------------------------------------------------------------------------- */
 
 static const BusRegion apic_region = { "local-apic", BUS_SIZE_4, apic_read, apic_write };
 
@@ -760,7 +764,7 @@ local_apic_connect_io_apic (LocalApic *self, void (*eoi) (void *io_apic, uint8_t
   self->wires.io_apic = io_apic;
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 static const StateField apic_fields[] = {
   STATE_FIELD (LocalApic, timer, STATE_TIMER, 1),
@@ -800,7 +804,8 @@ apic_check (Device *device)
       || (self->icr_low & ~(uint32_t) ICR_WRITABLE) || (self->icr_high & 0x00ffffff) || (self->timer_divide & ~0xbu)
       || self->timer_start_ns >= MAX_NS || self->timer_start_ns <= -MAX_NS
       || self->timer_due_ns >= 2 * MAX_NS || self->timer_due_ns <= -MAX_NS
-      || self->timer_expiry_ns >= 2 * MAX_NS || self->timer_expiry_ns <= -MAX_NS || self->timer_owed > 100000 || self->timer_expired > 1 || self->pins > 3
+      || self->timer_expiry_ns >= 2 * MAX_NS || self->timer_expiry_ns <= -MAX_NS || self->timer_owed > 100000
+      || self->timer_expired > 1 || self->pins > 3
       || self->extint > 1)
     return -EBADMSG;
   for (unsigned i = 0; i < N_LVT; i++)

@@ -221,7 +221,7 @@ counter_value (const Counter *c, int64_t tick)
     }
 }
 
-/* ── Edges of counter 0 ───────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Edges of counter 0 --------------------------------------------------------------------------------------- */
 
 /* The next tick after `tick` at which the output rises, or a pending count must be applied; -1: never. */
 static int64_t
@@ -316,7 +316,7 @@ counter0_fire (Device *device)
   arm (self, tick);
 }
 
-/* ── Programming ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Programming ---------------------------------------------------------------------------------------------- */
 
 static void
 load (Counter *c, int64_t tick)
@@ -574,7 +574,7 @@ pit_write (Device *device, uint32_t offset, unsigned size, uint64_t value)
     }
 }
 
-/* ── Counter 2 and its listeners ──────────────────────────────────────────────────────────────────────────────── */
+/* --- Counter 2 and its listeners ------------------------------------------------------------------------------ */
 
 void
 pit_set_gate2 (Pit *self, bool level)
@@ -689,7 +689,7 @@ pit_running2 (Pit *self)
   return is_periodic (c) ? c->count > 1 || c->pending || e < 0 : e <= c->count;
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 static const BusRegion pit_region = { "pit", BUS_SIZE_1, pit_read, pit_write };
 
@@ -747,8 +747,8 @@ pit_check (Device *device)
       const Counter *c = &self->counters[i];
 
       if (!tick_is_sane (c->start) || !tick_is_sane (c->paused_elapsed) || !tick_is_sane (c->boundary)
-          || c->count < 1 || c->count > 65536 || c->next_count < 1 || c->next_count > 65536 || c->mode > 5 || c->bcd > 1 || c->access < ACCESS_LOW
-          || c->access > ACCESS_WORD || c->gate > 1 || c->loaded > 1 || c->pending > 1 || c->null_count > 1
+          || c->count < 1 || c->count > 65536 || c->next_count < 1 || c->next_count > 65536 || c->mode > 5
+          || c->bcd > 1 || c->access < ACCESS_LOW || c->access > ACCESS_WORD || c->gate > 1 || c->loaded > 1 || c->pending > 1 || c->null_count > 1
           || c->paused > 1 || c->out_before > 1 || c->write_high > 1 || c->read_high > 1 || c->count_latched > 2
           || c->status_latched > 1 || (i != 2 && !c->gate))
         return -EBADMSG;

@@ -2,9 +2,9 @@
 /* IEEE 1284-1994 compatibility and EPP modes, as the PC's registers show them (Microsoft/Intel "EPP" 1.9 register layout:
  * SPP at +0 … +2, EPP address at +3, EPP data at +4 … +7).
  *
- * A strobe gives the data byte to the printer, which is busy until it has taken it and then pulses nACK (1284 annex C).  The
- * times are computed, not waited for; a timer runs only for a printer that cannot take more, or for the interrupt of
- * nACK's trailing edge when the guest has enabled it. */
+ * A strobe gives the data byte to the printer, which is busy until it has taken it and then pulses nACK (1284 annex
+ * C).  The times are computed, not waited for; a timer runs only for a printer that cannot take more, or for the
+ * interrupt of nACK's trailing edge when the guest has enabled it. */
 #include "parallel.h"
 
 #include "bus.h"
@@ -21,8 +21,8 @@ enum { REG_DATA, REG_STATUS, REG_CONTROL, REG_EPP_ADDRESS };
 enum
 {
   /* Pins as they read; the bit of BUSY is inverted. */
-  STATUS_EPP_TIMEOUT = 0x01, STATUS_RESERVED = 0x06, STATUS_NOT_ERROR = 0x08, STATUS_SELECTED = 0x10, STATUS_PAPER_OUT = 0x20,
-  STATUS_NOT_ACK = 0x40, STATUS_NOT_BUSY = 0x80,
+  STATUS_EPP_TIMEOUT = 0x01, STATUS_RESERVED = 0x06, STATUS_NOT_ERROR = 0x08, STATUS_SELECTED = 0x10,
+  STATUS_PAPER_OUT = 0x20, STATUS_NOT_ACK = 0x40, STATUS_NOT_BUSY = 0x80,
   CONTROL_STROBE = 0x01, CONTROL_NOT_INIT = 0x04, CONTROL_IRQ = 0x10, CONTROL_INPUT = 0x20, CONTROL_WRITABLE = 0x3f,
   CONTROL_RESERVED = 0xc0,
 };
@@ -284,7 +284,8 @@ parallel_check (Device *device)
   Parallel *self = (Parallel *) device;
 
   if ((self->control & ~CONTROL_WRITABLE) || self->epp_timeout > 1 || self->waiting > 1 || self->irq_due > 1
-      || self->received_first >= RECEIVE_BYTES || self->n_received > RECEIVE_BYTES || (self->waiting && !timer_armed (self->timer)))
+      || self->received_first >= RECEIVE_BYTES || self->n_received > RECEIVE_BYTES
+      || (self->waiting && !timer_armed (self->timer)))
     return -EBADMSG;
   /* A byte taken in the future would keep the printer busy until then. */
   if (self->taken_ns > clock_now_ns (self->clock))
@@ -324,7 +325,8 @@ parallel_finish (Device *device)
   free (self);
 }
 
-static const DeviceClass parallel_class = { "parallel", sizeof (Parallel), &parallel_state, parallel_reset, parallel_finish };
+static const DeviceClass parallel_class = { "parallel", sizeof (Parallel), &parallel_state, parallel_reset,
+                                            parallel_finish };
 
 int
 parallel_new (const DeviceHost *host, uint16_t first_port, IrqLine irq, CharBackend *far_end, Parallel **ret)
