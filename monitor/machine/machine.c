@@ -36,7 +36,8 @@ alarm_rang (int signal_number)
   if (alarmed_machine)
     {
       alarmed_machine->alarm_deadline_ns = UINT64_MAX;
-      cpu_request_exit (alarmed_machine->cpu, CPU_REQUEST_EVENT);
+      /* STOP as well: when it rings between the timers' turn and the CPU's, the CPU must not start on an overdue timer. */
+      cpu_request_exit (alarmed_machine->cpu, CPU_REQUEST_EVENT | CPU_REQUEST_STOP);
     }
 }
 
@@ -367,6 +368,7 @@ machine_run (Machine *self, uint32_t *ret_value)
     clock_start (self->clock);
   while (self->end == MACHINE_END_NONE)
     {
+      __atomic_and_fetch (&self->cpu->exit_request, ~(uint32_t) CPU_REQUEST_STOP, __ATOMIC_SEQ_CST);
       take_mail (self, false);
       if (self->end != MACHINE_END_NONE)
         break;
