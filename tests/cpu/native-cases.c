@@ -471,6 +471,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
   state->eflags = 0x202 | (random_next (random) & 0x8d5);
   if (random_below (random, 16) == 0)
     state->eflags |= 0x200000;          /* ID */
+  if (random_below (random, 16) == 0)
+    state->eflags |= 0x40000;           /* AC, and Linux sets CR0.AM */
   for (unsigned i = 0; i < 8; i++)
     state->regs[i] = edge_32 (random);
   state->regs[REG_ESP] = NATIVE_STACK + 0x800 + (random_below (random, 64) << 2) + (random_below (random, 8) ? 0 : random_below (random, 4));
