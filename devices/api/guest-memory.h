@@ -30,6 +30,10 @@ uint8_t *guest_memory_backing  (GuestMemory *memory, uint32_t page);
  * The CPU forgets what it knew of the range. -EINVAL for a bad range. */
 int guest_memory_map (GuestMemory *memory, uint64_t address, uint64_t n_bytes, uint32_t read_first, uint32_t write_first);
 
+/* Lays backing pages over a range of at most 128 KiB (SMRAM over the display's window) until called again with
+ * GUEST_PAGE_NONE.  Maps made meanwhile take effect when the overlay goes. One overlay at a time. */
+int guest_memory_overlay (GuestMemory *memory, uint64_t address, uint64_t n_bytes, uint32_t first_page);
+
 /* Whether a backing page was written since guest_memory_clear_dirty.  Devices that write their own backing
  * directly need not mark it. */
 bool guest_memory_is_dirty    (GuestMemory *memory, uint32_t page);

@@ -26,6 +26,7 @@ struct Bus
 {
   Claim    claims[BUS_MAX_CLAIMS];      /* slot 0 is never used: 0 in the tables means nobody */
   unsigned n_memory;
+  unsigned n_conflicts;
   uint8_t  memory_order[BUS_MAX_CLAIMS];        /* slots of memory claims by address */
   uint8_t  ports[65536];
 };
@@ -51,10 +52,12 @@ find_slot (Bus *bus)
   return -ENOSPC;
 }
 
+/* A guest can move BARs onto each other as often as it likes: a few lines are enough to find the fault. */
 static void
-report_conflict (const BusRegion *wanted, uint64_t first, const Claim *holder)
+report_conflict (Bus *bus, const BusRegion *wanted, uint64_t first, const Claim *holder)
 {
-  fprintf (stderr, "bus: %s wants %#llx, which %s holds\n", wanted->name, (unsigned long long) first, holder->region->name);
+  if (bus->n_conflicts++ < 8)
+    fprintf (stderr, "bus: %s wants %#llx, which %s holds\n", wanted->name, (unsigned long long) first, holder->region->name);
 }
 
 int
@@ -67,7 +70,7 @@ bus_claim_ports (Bus *bus, Device *owner, const BusRegion *region, uint16_t firs
   for (uint32_t i = 0; i < n_ports; i++)
     if (bus->ports[first_port + i])
       {
-        report_conflict (region, first_port + i, &bus->claims[bus->ports[first_port + i]]);
+        report_conflict (bus, region, first_port + i, &bus->claims[bus->ports[first_port + i]]);
         return -EEXIST;
       }
   slot = find_slot (bus);
@@ -92,7 +95,7 @@ bus_claim_memory (Bus *bus, Device *owner, const BusRegion *region, uint64_t add
 
       if (address < other->first + other->length && other->first < address + length)
         {
-          report_conflict (region, address, other);
+          report_conflict (bus, region, address, other);
           return -EEXIST;
         }
       if (other->first < address)

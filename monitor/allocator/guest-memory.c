@@ -201,6 +201,14 @@ backing_ok (const GuestMemory *self, uint32_t first, uint32_t n)
   return first == GUEST_PAGE_NONE || (first < self->n_pages && n <= self->n_pages - first);
 }
 
+static void
+tell_map_changed (GuestMemory *self, uint32_t first, uint32_t n)
+{
+  for (unsigned i = 0; i < self->n_listeners; i++)
+    if (self->listeners[i].map_changed)
+      self->listeners[i].map_changed (self->listeners[i].listener, first, n);
+}
+
 int
 guest_memory_map (GuestMemory *self, uint64_t address, uint64_t n_bytes, uint32_t read_first, uint32_t write_first)
 {
@@ -215,14 +223,45 @@ guest_memory_map (GuestMemory *self, uint64_t address, uint64_t n_bytes, uint32_
     {
       PhysicalPage page = { read_first == GUEST_PAGE_NONE ? GUEST_PAGE_NONE : read_first + i,
                             write_first == GUEST_PAGE_NONE ? GUEST_PAGE_NONE : write_first + i };
+      PhysicalPage *entry = first + i - self->overlay_first < self->overlay_count
+                            ? &self->overlay_under[first + i - self->overlay_first] : &self->map[first + i];
 
-      changed |= memcmp (&self->map[first + i], &page, sizeof page) != 0;
-      self->map[first + i] = page;
+      changed |= memcmp (entry, &page, sizeof page) != 0;
+      *entry = page;
     }
   /* Firmware writes the same PAM value again and again; the CPU need not forget anything then. */
-  for (unsigned i = 0; changed && i < self->n_listeners; i++)
-    if (self->listeners[i].map_changed)
-      self->listeners[i].map_changed (self->listeners[i].listener, first, n);
+  if (changed)
+    tell_map_changed (self, first, n);
+  return 0;
+}
+
+int
+guest_memory_overlay (GuestMemory *self, uint64_t address, uint64_t n_bytes, uint32_t first_page)
+{
+  uint32_t first = (uint32_t) (address / GUEST_PAGE_SIZE);
+  uint32_t n = (uint32_t) (n_bytes / GUEST_PAGE_SIZE);
+
+  if (first_page == GUEST_PAGE_NONE)
+    {
+      n = self->overlay_count;
+      self->overlay_count = 0;
+      for (uint32_t i = 0; i < n; i++)
+        self->map[self->overlay_first + i] = self->overlay_under[i];
+      if (n)
+        tell_map_changed (self, self->overlay_first, n);
+      return 0;
+    }
+  if (address % GUEST_PAGE_SIZE || n_bytes % GUEST_PAGE_SIZE || n == 0 || n > GUEST_OVERLAY_PAGES || address >> 32
+      || n_bytes > (1ull << 32) - address || !backing_ok (self, first_page, n) || self->overlay_count)
+    return -EINVAL;
+  self->overlay_first = first;
+  self->overlay_count = n;
+  for (uint32_t i = 0; i < n; i++)
+    {
+      self->overlay_under[i] = self->map[first + i];
+      self->map[first + i] = (PhysicalPage) { first_page + i, first_page + i };
+    }
+  tell_map_changed (self, first, n);
   return 0;
 }
 

@@ -16,6 +16,8 @@ enum
   PAGE_CODE  = 1 << 1,          /* decoded or translated code was made from it: a write must tell */
 };
 
+enum { GUEST_OVERLAY_PAGES = 32 };
+
 typedef struct
 {
   uint32_t read, write;         /* backing page numbers or GUEST_PAGE_NONE */
@@ -38,6 +40,8 @@ struct GuestMemory
   int           fd;
   uint64_t      ram_bytes;
   Bus          *bus;
+  uint32_t      overlay_first, overlay_count;   /* guest pages covered by guest_memory_overlay; count 0: none */
+  PhysicalPage  overlay_under[GUEST_OVERLAY_PAGES];
   GuestMemoryListener listeners[4];
   unsigned      n_listeners;
 };

@@ -9,6 +9,7 @@
  * that the guest can see has changed, and eip is that of the faulting instruction. */
 #pragma once
 
+#include "irq-line.h"
 #include "state.h"
 
 #include <stdbool.h>
@@ -114,8 +115,10 @@ typedef struct
 {
   int  (*acknowledge) (void *controller);                /* the vector, or -1: spurious, nothing is delivered */
   void (*smm_changed) (void *controller, bool in_smm);   /* chipset opens or closes SMRAM */
+  void (*apic_base_written) (void *controller, uint64_t base);   /* WRMSR IA32_APIC_BASE */
   void  *controller;
   void  *smm_controller;
+  IrqLine ferr;                                          /* FERR#: an unmasked x87 exception waits and CR0.NE is 0 */
 } CpuLines;
 
 typedef struct Tlb Tlb;                 /* cpu/tlb.h: the interpreter's software TLB */
