@@ -162,6 +162,60 @@ sync_count (Translator *self, int64_t not_executed)
 
 /* ---- Callouts ---- */
 
+/* A site that was taken from the window because it faulted often: has that changed?  Pages that it keeps touching are
+ * mapped, and when every access finds its page mapped, the site goes back. */
+static void
+reconsider (Translator *self, const Site *site)
+{
+  const DecodedInsn *insn = &site->insn;
+  SiteStat *stat = &self->site_stats[site->stat];
+  Space *space = self->space;
+  Cpu *cpu = self->cpu;
+  uint32_t linear;
+
+  if (stat->eip != site->eip || !stat->soft)
+    return;
+  if (insn->is_memory)
+    {
+      linear = insn->displacement;
+      if (insn->base != REG_NONE)
+        linear += cpu->regs[insn->base & 7];
+      if (insn->index != REG_NONE)
+        linear += cpu->regs[insn->index & 7] << insn->scale;
+      if (insn->address_size == 2)
+        linear &= 0xffff;
+      linear += cpu->segments[insn->segment % N_SEGMENTS].base;
+    }
+  else if (insn->map == 0 && insn->opcode >= 0xa4 && insn->opcode <= 0xaf)
+    linear = insn->opcode >= 0xac && insn->opcode <= 0xad ? cpu->regs[REG_ESI] : cpu->regs[REG_EDI];
+  else
+    linear = cpu->regs[REG_ESP] - 4;
+  if (space->pages[linear >> 12])
+    {
+      if (++stat->hits >= BACK_HITS << stat->patience)
+        {
+          stat->soft = false;
+          stat->hits = stat->faults = 0;
+          if (stat->patience < 8)
+            stat->patience++;
+          self->unsoften = true;
+        }
+    }
+  else
+    {
+      PageTouch *touch = &self->touches[(linear >> 12 ^ (uint32_t) (space - self->spaces) << 7) & (N_TOUCHES - 1)];
+
+      stat->hits = 0;
+      if (touch->linear_page != linear >> 12 || touch->space != space - self->spaces)
+        *touch = (PageTouch) { linear >> 12, (uint16_t) (space - self->spaces), 0 };
+      if (++touch->touches >= MAP_TOUCHES)
+        {
+          touch->touches = 0;
+          space_map_fault (self, space, linear, false, true);
+        }
+    }
+}
+
 static bool
 mode_is_current (Translator *self)
 {
@@ -197,10 +251,20 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_FPU)
     fpu_to_cpu (self);
   self->n_callouts++;
+  if (flags & SITE_SOFT)
+    reconsider (self, site);
   reason = site->insn.routine (cpu, &site->insn);
   if (reason == EXIT_NONE)
     cpu->eip += length;
   self->hot->exit_info = site->count - (reason == EXIT_FAULT ? 0u : 1u);
+  if (self->unsoften)
+    {
+      uint32_t index = self->space->view->code_at[site->eip >> 12];
+
+      self->unsoften = false;
+      if (index)
+        unit_invalidate_range (self, self->pages[index - 1].backing, site->eip & 4095, 1);
+    }
   cpu->n_interpreted++;
   cpu->reason_counts[insn_rows[site->insn.row].reason]++;
   flags_sync (cpu);
@@ -285,7 +349,7 @@ on_fault (int number, siginfo_t *info, void *data)
           return;
         }
       self->n_faults++;
-      if (linear < WINDOW_BYTES && space_map_fault (self, self->space, (uint32_t) linear, registers[REG_ERR] & 2))
+      if (linear < WINDOW_BYTES && space_map_fault (self, self->space, (uint32_t) linear, registers[REG_ERR] & 2, false))
         return;
       self->fault_linear = linear < WINDOW_BYTES ? (uint32_t) linear : 0;
       self->fault_in_guard = linear >= WINDOW_BYTES;
@@ -866,4 +930,54 @@ failed:
   free_translator (&self->engine);
   *ret_error = error;
   return NULL;
+}
+
+/* ---- For lockstep and tests ---- */
+
+ExitReason
+translator_run_chunk (Engine *engine)
+{
+  Translator *self = (Translator *) engine;
+  ExitReason reason;
+
+  adopt_thread (self);
+  active = self;
+  cpu_changed (self->cpu);
+  flags_sync (self->cpu);
+  if (self->space)
+    set_gs_base (self, self->hot->window);
+  reason = run_until_something (self);
+  fpu_to_cpu (self);
+  flags_sync (self->cpu);
+  return reason;
+}
+
+void
+translator_set_strict_flags (Engine *engine, bool strict)
+{
+  ((Translator *) engine)->strict_flags = strict;
+}
+
+void
+translator_break_lowering (Engine *engine, TranslatorBreak which)
+{
+  Translator *self = (Translator *) engine;
+
+  self->broken = which;
+  unit_flush_all (self);
+}
+
+void
+translator_set_threshold (Engine *engine, unsigned executions)
+{
+  ((Translator *) engine)->threshold = executions ? executions : 1;
+}
+
+void
+translator_get_statistics (const Engine *engine, TranslatorStatistics *ret)
+{
+  const Translator *self = (const Translator *) engine;
+
+  *ret = (TranslatorStatistics) { self->n_translated_units, self->code_used, self->n_faults, self->n_maps, self->n_leaves,
+                                  self->n_callouts, self->n_kicks, self->n_flushes, self->n_revalidations, self->n_vmas };
 }

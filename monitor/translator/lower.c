@@ -670,3 +670,33 @@ lower_flags_dead (const DecodedInsn *insn, bool *ret_decided)
       return false;
     }
 }
+
+/* Neither stack nor memory, and no flag is read: what undefined flags may pass over unseen. */
+bool
+lower_flags_simple (const DecodedInsn *insn)
+{
+  const InsnRow *row = &insn_rows[insn->row];
+
+  if (insn->is_memory || row->klass != INSN_INNOCUOUS)
+    return false;
+  if (insn->map)
+    return insn->opcode == 0xb6 || insn->opcode == 0xb7 || insn->opcode == 0xbe || insn->opcode == 0xbf || insn->opcode == 0xaf;
+  if (insn->opcode < 0x40)
+    return (insn->opcode & 7) < 6 && (insn->opcode & 0x38) != 0x10 && (insn->opcode & 0x38) != 0x18;
+  if (insn->opcode >= 0x80 && insn->opcode <= 0x83)
+    return insn->reg != 2 && insn->reg != 3;
+  return (insn->opcode >= 0x84 && insn->opcode <= 0x8b) || insn->opcode == 0x8d || insn->opcode == 0xa8 || insn->opcode == 0xa9
+         || (insn->opcode >= 0xb0 && insn->opcode <= 0xbf) || (insn->opcode >= 0x40 && insn->opcode <= 0x4f);
+}
+
+/* AND, OR, XOR, TEST: the processors of today and the interpreter agree on AF. */
+bool
+lower_flags_logic (const DecodedInsn *insn)
+{
+  unsigned opcode = insn->opcode;
+
+  if (insn->map)
+    return false;
+  return opcode < 0x40 || (opcode >= 0x80 && opcode <= 0x85) || opcode == 0xa8 || opcode == 0xa9
+         || ((opcode == 0xf6 || opcode == 0xf7) && insn->reg < 2);
+}

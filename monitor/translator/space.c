@@ -35,6 +35,7 @@ typedef struct
   bool     writable;                    /* rights allow it and the dirty bit is set */
   bool     user, large;
   bool     accessed;
+  bool     executable;
 } Walk;
 
 static uint8_t *
@@ -131,7 +132,7 @@ walk (Translator *self, Space *space, uint32_t linear, bool write, bool commit, 
   if (!space->paging)
     {
       physical = cpu->a20_masked ? linear & ~(1u << 20) : linear;
-      *ret = (Walk) { (uint32_t) (physical >> 12), memory->map[physical >> 12].read, true, true, true, true };
+      *ret = (Walk) { (uint32_t) (physical >> 12), memory->map[physical >> 12].read, true, true, true, true, true };
       return true;
     }
   if (pae)
@@ -191,7 +192,11 @@ walk (Translator *self, Space *space, uint32_t linear, bool write, bool commit, 
   if (physical >> 32)
     return false;
   dirty_bits = PTE_A | (write ? PTE_D : 0);
-  ret->accessed = true;
+  ret->accessed = ret->executable = true;
+  if (pae && cpu->efer & 1 << 11)
+    for (unsigned i = 0; i < levels; i++)
+      if (entries[i] >> 63)
+        ret->executable = false;
   for (unsigned i = 0; i < levels; i++)
     {
       unsigned index = linear >> shifts[i] & masks[i];
@@ -444,7 +449,7 @@ writable_now (Translator *self, const Walk *walk, bool write)
 }
 
 bool
-space_map_fault (Translator *self, Space *space, uint32_t linear, bool write)
+space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bool wanted)
 {
   GuestMemory *memory = self->cpu->memory;
   uint32_t page = linear >> 12, first = page, n = 1;
@@ -454,8 +459,18 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write)
   int protection;
 
   if (!walk (self, space, linear, write, true, &found))
-    return false;
+    {
+      if (space->n_tables < MAX_TABLES)
+        return false;
+      /* Perhaps only for want of room to watch another table. */
+      space_unmap_all (self, space);
+      if (!walk (self, space, linear, write, true, &found))
+        return false;
+    }
   if (found.backing == GUEST_PAGE_NONE)
+    return false;
+  /* Supervisor code at user pages: they go with the next process.  Soft sites do better, until one insists. */
+  if (space->paging && !space->user && found.user && !wanted)
     return false;
   writable = writable_now (self, &found, write);
   if (write && !writable)
@@ -521,7 +536,7 @@ space_translate_code (Translator *self, Space *space, uint32_t linear, uint32_t 
 {
   Walk found;
 
-  if (!walk (self, space, linear, false, true, &found) || found.backing == GUEST_PAGE_NONE)
+  if (!walk (self, space, linear, false, true, &found) || found.backing == GUEST_PAGE_NONE || !found.executable)
     return false;
   *ret_backing = found.backing;
   /* What direct links inside the region may rely on: all of it is mapped by one entry, evenly. */

@@ -7,6 +7,7 @@
 #include "emit.h"
 #include "engine.h"
 #include "insn-table.h"
+#include "translator-engine.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -41,6 +42,9 @@ enum
   MAX_MAPPINGS      = 1 << 20,  /* window pages, all spaces */
   VMA_BUDGET        = 50000,    /* host mappings that windows may make; vm.max_map_count is 65530 by default */
   N_SITE_STATS      = 1 << 12,
+  N_TOUCHES         = 1 << 11,
+  MAP_TOUCHES       = 32,       /* soft accesses to a page before it is mapped */
+  BACK_HITS         = 48,       /* soft accesses in a row to mapped pages before a site goes back to the window */
 };
 
 #define WINDOW_BYTES  (1ull << 32)
@@ -89,9 +93,11 @@ typedef struct
   uint32_t    eip;
   uint8_t     count;            /* as in InsnRecord */
   uint8_t     flags;            /* SITE_* */
+  uint16_t    stat;             /* SITE_SOFT: index in site_stats */
 } Site;
 
-enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_FPU_CHECK = 0x80 };
+enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_SOFT = 4 /* only because it faulted often */,
+       SITE_FPU_CHECK = 0x80 };
 
 /* A direct jump to another unit: patched when the target exists, taken back when it dies. */
 typedef struct
@@ -194,8 +200,18 @@ typedef struct
 {
   uint32_t eip, backing;
   uint16_t faults;
+  uint16_t hits;                /* soft: times in a row that the window would have answered */
+  uint8_t  patience;            /* how often it has gone back to the window: each time needs more hits */
   bool     soft, exact;
 } SiteStat;
+
+/* How often soft sites touched a page that is not in the window: after a while it is worth a mapping. */
+typedef struct
+{
+  uint32_t linear_page;
+  uint16_t space;
+  uint16_t touches;
+} PageTouch;
 
 enum { FPU_IN_CPU, FPU_IN_IMAGE, FPU_IN_HOST };
 
@@ -204,7 +220,8 @@ struct Translator
   Engine        engine;
   Cpu          *cpu;
   bool          counted;
-  unsigned      broken;         /* a lowering broken on purpose, for tests: TRANSLATOR_BREAK_* */
+  bool          strict_flags;   /* lockstep: undefined flags must not show */
+  TranslatorBreak broken;       /* a lowering broken on purpose, for tests */
 
   /* executable memory */
   Hot          *hot;
@@ -234,6 +251,7 @@ struct Translator
   uint32_t      generation;     /* counts invalidations: translated code must be left */
   bool          reset_pairs;
   bool          flush_wanted;
+  bool          unsoften;       /* a site goes back to the window: its unit is made again */
   uint16_t      counters[N_COUNTERS];
 
   /* spaces */
@@ -250,6 +268,7 @@ struct Translator
   int           memory_fd;
 
   SiteStat      site_stats[N_SITE_STATS];
+  PageTouch     touches[N_TOUCHES];
 
   /* FPU */
   int           fpu;            /* FPU_IN_* */
@@ -277,8 +296,6 @@ struct Translator
   uint64_t      n_faults, n_maps, n_leaves, n_translated_units, n_flushes, n_revalidations, n_callouts, n_kicks;
   uint64_t      leaves[8];
 };
-
-enum { TRANSLATOR_BREAK_NONE, TRANSLATOR_BREAK_SUB, TRANSLATOR_BREAK_FLAGS, TRANSLATOR_BREAK_STORE };
 
 /* glue.c */
 bool     glue_make (Translator *self);
@@ -321,6 +338,8 @@ bool     lower_is_fpu         (const DecodedInsn *insn);
 bool     lower_insn           (Lower *self, const DecodedInsn *insn, uint32_t *ret_rep_host);
 /* Emits code that loads a branch target or pushes; helpers of unit.c. */
 bool     lower_load_rm32      (Lower *self, const DecodedInsn *insn, int to);
+bool     lower_flags_simple   (const DecodedInsn *insn);
+bool     lower_flags_logic    (const DecodedInsn *insn);
 bool     lower_flags_dead     (const DecodedInsn *insn, bool *ret_decided);
 
 /* space.c */
@@ -329,7 +348,7 @@ void     space_teardown       (Translator *self);
 Space   *space_select         (Translator *self, uint8_t mode);
 void     space_revalidate     (Translator *self, Space *space);
 /* A translated access to `linear` faulted.  True: mapped, run it again. */
-bool     space_map_fault      (Translator *self, Space *space, uint32_t linear, bool write);
+bool     space_map_fault      (Translator *self, Space *space, uint32_t linear, bool write, bool wanted);
 bool     space_translate_code (Translator *self, Space *space, uint32_t linear, uint32_t *ret_backing, uint32_t *ret_region);
 void     space_unmap          (Translator *self, Space *space, uint32_t first_page, uint32_t n_pages);
 void     space_unmap_all      (Translator *self, Space *space);

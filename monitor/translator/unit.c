@@ -39,6 +39,7 @@ typedef struct
   bool        entry;            /* reachable by jumps */
   bool        return_site;
   bool        soft, exact;
+  uint16_t    stat;
 } Step;
 
 typedef struct
@@ -479,6 +480,7 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
         {
           step->soft = stat->soft;
           step->exact = stat->exact;
+          step->stat = (uint16_t) (stat - self->site_stats);
         }
       if (is_branch (&step->insn) && branch_is_native (&step->insn) && !step->soft)
         {
@@ -627,7 +629,7 @@ add_site (Builder *b, const Step *step, unsigned count, unsigned flags)
       b->e.full = true;
       return 0;
     }
-  self->sites[self->n_sites] = (Site) { step->insn, step->eip, (uint8_t) count, (uint8_t) flags };
+  self->sites[self->n_sites] = (Site) { step->insn, step->eip, (uint8_t) count, (uint8_t) flags, step->stat };
   self->sites[self->n_sites].insn.routine = interpreter_routine (&step->insn);
   return self->n_sites++;
 }
@@ -910,6 +912,28 @@ mark_blocks (Builder *b)
     }
 }
 
+/* In lockstep the interpreter's choice for undefined flags counts.  An instruction that leaves some may run in host code
+ * only if all of them are overwritten before anyone can look: within the block, and before the next access to memory. */
+static bool
+undefined_flags_show (const Builder *b, int number)
+{
+  uint32_t open = insn_rows[b->steps[number].insn.row].undefined & EFLAGS_ARITHMETIC;
+
+  for (int i = number + 1; open; i++)
+    {
+      const Step *step = &b->steps[i];
+      const InsnRow *row;
+
+      if (i >= b->n_steps || step->end != END_NONE || step->leader || step->soft || is_branch (&step->insn))
+        return true;
+      row = &insn_rows[step->insn.row];
+      if (step->insn.is_memory || !lower_row_is_lowered (step->insn.row) || !lower_flags_simple (&step->insn))
+        return true;
+      open &= ~(row->written & ~row->undefined);
+    }
+  return false;
+}
+
 static void
 emit_steps (Builder *b)
 {
@@ -978,10 +1002,14 @@ emit_steps (Builder *b)
         }
       if (fpu && !b->fpu_known)
         emit_fpu_check (b, step, step->count);
-      if (step->soft || !lower_insn (&b->lower, &step->insn, &rep_host))
+      if (step->soft || (self->strict_flags && insn_rows[step->insn.row].undefined && !lower_flags_logic (&step->insn)
+                         && undefined_flags_show (b, i))
+          || !lower_insn (&b->lower, &step->insn, &rep_host))
         {
           unsigned flags = (callout_changes_mode (&step->insn) ? SITE_MODE : 0) | (lower_is_fpu (&step->insn) ? SITE_FPU : 0);
 
+          if (step->soft)
+            flags |= SITE_SOFT;
           emit_callout (b, step, step->count, flags);
           b->fpu_known = false;
           continue;
