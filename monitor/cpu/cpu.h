@@ -119,10 +119,12 @@ typedef struct
   void  *controller;
   void  *smm_controller;
   IrqLine ferr;                                          /* FERR#: an unmasked x87 exception waits and CR0.NE is 0 */
+  void (*set_ferr)    (void *controller, bool level);       /* FERR#: an unmasked x87 error while CR0.NE is clear (IRQ 13) */
+  void  *ferr_controller;
 } CpuLines;
 
 typedef struct Tlb Tlb;                 /* cpu/tlb.h: the interpreter's software TLB */
-typedef struct DecodeCache DecodeCache; /* decoder/decode-cache.h */
+typedef struct DecodeCache DecodeCache; /* interpreter/decode-cache.h */
 
 struct Cpu
 {
@@ -151,7 +153,9 @@ struct Cpu
   uint8_t   exception_vector;
   bool      exception_has_error;
   uint16_t  exception_error;
-  bool      exception_is_trap;  /* eip has already advanced (#DB traps, INT n, INTO, INT3) */
+  bool      exception_is_trap;  /* eip has already advanced (#DB traps) */
+  uint8_t   external;           /* 1 while an external event is being delivered: EXT bit of error codes */
+  uint32_t  exception_dr6;      /* #DB: bits to set in DR6 on delivery */
 
   /* System registers */
   uint32_t  cr0, cr2, cr3, cr4;
@@ -172,6 +176,7 @@ struct Cpu
   bool      nmi_pending, nmi_blocked, smi_pending, in_smm, init_pending;
   bool      nmi_line;
   bool      a20_masked;
+  bool      ignne;              /* IGNNE#: x87 errors are ignored while CR0.NE is clear */
   bool      shutdown;
   bool      tf_pending;         /* single step trap due after this instruction */
   uint8_t   debug_hits;         /* DR6 bits to report after this instruction */
@@ -183,6 +188,7 @@ struct Cpu
   uint64_t  physical_mask;      /* of guest-physical addresses: 2^32 - 1 or 2^36 - 1 */
   bool      undetectable;       /* no hypervisor CPUID leaf */
   CpuHooks  hooks;
+  CpuHooks  cache_hooks;        /* the same for the interpreter's decode cache */
   void     *engine;             /* whatever the hooks need */
   CpuLines  lines;
 
@@ -218,6 +224,7 @@ void cpu_set_nmi_line       (void *cpu, unsigned input, bool level);    /* edge 
 void cpu_set_smi_line       (void *cpu, unsigned input, bool level);    /* edge */
 void cpu_set_a20_line       (void *cpu, unsigned input, bool level);    /* high: A20 passes */
 void cpu_pulse_init         (void *cpu, unsigned input, bool level);
+void cpu_set_ignne_line     (void *cpu, unsigned input, bool level);    /* board: write to port F0h until FERR# falls */
 void cpu_request_exit       (Cpu *cpu, uint32_t request);               /* async-signal-safe */
 
 /* Takes whatever is pending between two instructions, in the SDM's order of priority (vol. 3, 6.9): INIT, SMI, NMI,

@@ -25,16 +25,19 @@ typedef enum
   INTERRUPT_ICEBP,              /* INT1: no DPL check, #DB without DR6 */
 } InterruptKind;
 
-/* One delivery attempt.  EXIT_BRANCH when done; EXIT_FAULT with another exception recorded and the state as before
- * (but for what a task switch has already made final). */
-ExitReason cpu_interrupt (Cpu *cpu, unsigned vector, InterruptKind kind, bool has_error, uint32_t error);
+/* One delivery attempt; return_eip is what the frame holds.  EXIT_BRANCH when done; EXIT_FAULT with another exception recorded
+ * and the state as before (but for what a task switch has already made final). */
+ExitReason cpu_interrupt (Cpu *cpu, unsigned vector, InterruptKind kind, bool has_error, uint32_t error, uint32_t return_eip);
 
-/* After an instruction that returned `reason` (EXIT_NONE or EXIT_BRANCH) began at linear address `start`: reports
- * single step and data breakpoints. Returns EXIT_BRANCH (delivered or nothing to do) or EXIT_SHUTDOWN. */
+/* After a completed instruction: delivers #DB for debug_hits and tf_pending if there are any.
+ * EXIT_NONE (nothing due), EXIT_BRANCH or EXIT_SHUTDOWN. */
 ExitReason cpu_deliver_debug_traps (Cpu *cpu);
-/* Instruction breakpoint at the next instruction's linear address?  Delivers #DB and returns true. */
-bool       cpu_check_instruction_breakpoint (Cpu *cpu);
+/* Instruction breakpoint at CS:EIP and not EFLAGS.RF: EXIT_FAULT with #DB recorded, else EXIT_NONE. */
+ExitReason cpu_check_instruction_breakpoint (Cpu *cpu);
 /* I/O breakpoints (CR4.DE): notes a hit in debug_hits. Called after the access. */
 void       cpu_check_io_breakpoint (Cpu *cpu, uint16_t port, unsigned size);
+/* A pending unmasked x87 error: #MF with CR0.NE; without it FERR# is raised and the instruction waits for the
+ * interrupt: EXIT_BRANCH, it begins again. Call before every waiting x87 or MMX instruction; EXIT_NONE: go on. */
+ExitReason cpu_report_x87_error (Cpu *cpu);
 /* Shutdown: the processor stops until NMI, SMI, INIT or reset. */
 ExitReason cpu_shut_down (Cpu *cpu);

@@ -54,3 +54,5 @@ void tlb_protect_all  (Cpu *cpu);
 
 /* Recomputes what is derived from segments, CPL, CR0, EFLAGS and DR7. */
 void cpu_changed (Cpu *cpu);
+/* The same for one segment register. */
+void cpu_segment_changed (Cpu *cpu, unsigned segment);

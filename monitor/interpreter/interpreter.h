@@ -17,3 +17,5 @@ ExitReason interpreter_fetch (Cpu *cpu, DecodedInsn *ret_insn);
  * cpu_take_events before.  One iteration of a repeated string instruction is one instruction.
  * Returns EXIT_NONE (go on), EXIT_HALT, EXIT_SHUTDOWN. */
 ExitReason cpu_step (Cpu *cpu);
+/* The same, but a repeated string instruction goes on to instruction_limit (unless EFLAGS.TF). */
+ExitReason interpreter_step (Cpu *cpu, bool one_iteration);

@@ -86,14 +86,6 @@ typedef struct
   uint32_t linear;
 } MemoryWriteBack;
 
-/* Slow paths, operands.c. n_bytes up to MEMORY_MAX_BYTES; alignment: 1 … 16, the boundary whose violation is #AC. */
-ExitReason cpu_read_bytes  (Cpu *cpu, unsigned segment, uint32_t offset, void *ret_bytes, unsigned n_bytes, unsigned alignment);
-ExitReason cpu_write_bytes (Cpu *cpu, unsigned segment, uint32_t offset, const void *bytes, unsigned n_bytes, unsigned alignment);
-/* Everything that a write of n_bytes would check; a later cpu_write_bytes inside the range cannot fail. */
-ExitReason cpu_check_write (Cpu *cpu, unsigned segment, uint32_t offset, unsigned n_bytes, unsigned alignment);
-ExitReason cpu_check_read  (Cpu *cpu, unsigned segment, uint32_t offset, unsigned n_bytes, unsigned alignment);
-void       cpu_write_back_slow (Cpu *cpu, const MemoryWriteBack *where, const void *bytes, unsigned n_bytes);
-
 /* SSE's 16-byte rule: #GP(0) when the linear address is not a multiple of 16. */
 static inline ExitReason
 cpu_check_aligned_16 (Cpu *cpu, unsigned segment, uint32_t offset)
@@ -183,7 +175,7 @@ cpu_write_80 (Cpu *cpu, unsigned segment, uint32_t offset, const void *bytes)
     if (LIKELY (where->host != NULL)) \
       memcpy (where->host, &value, bits / 8); \
     else \
-      cpu_write_back_slow (cpu, where, &value, bits / 8); \
+      cpu_write_linear (cpu, where->linear, &value, bits / 8); \
   }
 
 DEFINE_ACCESS (8, uint8_t)
@@ -272,7 +264,7 @@ cpu_check_x87 (Cpu *cpu)
   return cpu->cr0 & (CR0_EM | CR0_TS) ? cpu_raise (cpu, VECTOR_NM) : EXIT_NONE;
 }
 
-/* MMX: #UD when EM, #NM when TS. A pending unmasked x87 error is the routine's business (fpu_report). */
+/* MMX: #UD when EM, #NM when TS. A pending x87 error: cpu_report_x87_error in exceptions.h. */
 static inline ExitReason
 cpu_check_mmx (Cpu *cpu)
 {
@@ -289,7 +281,3 @@ cpu_check_sse (Cpu *cpu)
     return cpu_raise (cpu, VECTOR_UD);
   return cpu->cr0 & CR0_TS ? cpu_raise (cpu, VECTOR_NM) : EXIT_NONE;
 }
-
-/* A pending unmasked x87 error: #MF with CR0.NE; without it FERR# is raised and the instruction waits for the
- * interrupt, which for the guest is as if it began again. Call before every waiting x87 or MMX instruction. */
-ExitReason cpu_report_x87_error (Cpu *cpu);
