@@ -24,7 +24,7 @@ enum { ACCESS_LATCH = 0, ACCESS_LOW = 1, ACCESS_HIGH = 2, ACCESS_WORD = 3 };
 typedef struct
 {
   int64_t  start;               /* the tick at which the CE holds (or will hold) `count` */
-  int64_t  paused_elapsed;      /* ticks since start when the gate stopped counting */
+  int64_t  paused_elapsed;      /* ticks counted when the gate stopped counting; loading needs no gate */
   int64_t  boundary;            /* the tick at which a pending count becomes effective: modes 2 and 3 while counting */
   uint32_t count;               /* in the CE: 1 … 65536 */
   uint32_t next_count;          /* in the count register */
@@ -96,7 +96,7 @@ raw_of (const Counter *c, int64_t count)
 static int64_t
 elapsed (const Counter *c, int64_t tick)
 {
-  return c->paused ? c->paused_elapsed : tick - c->start;
+  return c->paused && tick >= c->start ? c->paused_elapsed : tick - c->start;
 }
 
 /* Ticks for which a square wave is high: the odd one belongs to the high half (DS "Mode 3"). */
@@ -132,14 +132,14 @@ is_periodic (const Counter *c)
 static void
 counter_sync (Counter *c, int64_t tick)
 {
-  if (!c->loaded || c->paused || tick < c->start)
+  if (!c->loaded || tick < c->start)
     return;
   if (!c->pending)
     {
       c->null_count = 0;
       return;
     }
-  if (is_periodic (c))
+  if (is_periodic (c) && !c->paused)
     {
       bool low_begins = c->mode == 3 && (c->boundary - c->start) % c->count == high_half (c) && high_half (c) < c->count;
 
@@ -151,6 +151,17 @@ counter_sync (Counter *c, int64_t tick)
       c->pending = 0;
       c->null_count = 0;
     }
+}
+
+/* The same for a counter of the chip: a new count of counter 2 ends what pit_high_ticks2 can still look back at. */
+static void
+sync_counter (Pit *self, unsigned n, int64_t tick)
+{
+  Counter *c = &self->counters[n];
+
+  if (n == 2 && self->changing && c->loaded && !c->paused && c->pending && is_periodic (c) && tick >= c->boundary)
+    self->changing (self->listener);
+  counter_sync (c, tick);
 }
 
 static bool
@@ -294,7 +305,7 @@ pause_counting (Counter *c, int64_t tick)
 {
   if (c->loaded && !c->paused)
     {
-      c->paused_elapsed = tick - c->start;
+      c->paused_elapsed = tick < c->start ? 0 : tick - c->start;
       c->paused = 1;
     }
 }
@@ -303,11 +314,8 @@ pause_counting (Counter *c, int64_t tick)
 static void
 hold_if_gated (Counter *c)
 {
-  if (c->gate)
-    return;
-  c->paused = 1;
+  c->paused = !c->gate;
   c->paused_elapsed = 0;
-  c->null_count = 0;
 }
 
 /* The count register has been filled. */
@@ -332,22 +340,22 @@ load_count (Counter *c, uint16_t raw, int64_t tick)
           load (c, tick);
           hold_if_gated (c);
         }
-      else if (!c->paused)
+      else if (tick < c->start)
+        c->count = c->next_count;
+      else if (!c->pending)
         {
-          /* Not before the present period or half period ends; a further count replaces the waiting one. */
-          if (tick < c->start)
-            c->count = c->next_count;
-          else if (!c->pending)
-            {
-              c->pending = 1;
-              c->boundary = next_boundary (c, tick);
-            }
+          /* Not before the present period or half period ends, or the gate's rising edge; a further count replaces the
+           * waiting one. */
+          c->pending = 1;
+          c->boundary = next_boundary (c, tick);
         }
-      else
-        c->pending = 1;         /* the gate's rising edge loads it */
       break;
     default:
-      c->pending = 1;           /* modes 1 and 5 wait for a trigger */
+      /* Modes 1 and 5 wait for a trigger, unless one has just come and the CLK pulse after it has not. */
+      if (c->loaded && tick < c->start)
+        c->count = c->next_count;
+      else
+        c->pending = 1;
       break;
     }
 }
@@ -368,7 +376,8 @@ set_gate (Counter *c, bool level, int64_t tick)
         pause_counting (c, tick);
       else if (c->paused)
         {
-          c->start = tick - c->paused_elapsed;
+          if (c->start < tick - c->paused_elapsed)
+            c->start = tick - c->paused_elapsed;
           c->paused = 0;
         }
       break;
@@ -418,7 +427,7 @@ write_control (Pit *self, uint8_t value, int64_t tick)
       for (unsigned i = 0; i < N_COUNTERS; i++)
         if (value & 2u << i)
           {
-            counter_sync (&self->counters[i], tick);
+            sync_counter (self, i, tick);
             if (!(value & 0x20))
               latch_count (&self->counters[i], tick);
             if (!(value & 0x10))
@@ -427,7 +436,7 @@ write_control (Pit *self, uint8_t value, int64_t tick)
       return;
     }
   c = &self->counters[n];
-  counter_sync (c, tick);
+  sync_counter (self, n, tick);
   if ((value >> 4 & 3) == ACCESS_LATCH)
     {
       latch_count (c, tick);
@@ -479,8 +488,9 @@ write_counter (Counter *c, uint8_t value, int64_t tick)
 }
 
 static uint8_t
-read_counter (Counter *c, int64_t tick)
+read_counter (Pit *self, unsigned n, int64_t tick)
 {
+  Counter *c = &self->counters[n];
   uint16_t value;
   bool     high;
 
@@ -489,7 +499,7 @@ read_counter (Counter *c, int64_t tick)
       c->status_latched = 0;
       return c->latched_status;
     }
-  counter_sync (c, tick);
+  sync_counter (self, n, tick);
   value = c->count_latched ? c->latched_count : counter_value (c, tick);
   high = c->access == ACCESS_HIGH;
   if (c->access == ACCESS_WORD)
@@ -509,7 +519,7 @@ pit_read (Device *device, uint32_t offset, unsigned size)
 
   if (offset >= CONTROL)
     return 0xff;                /* DS table "Read/write operations": no operation, the bus floats */
-  return read_counter (&self->counters[offset], pit_now_ticks (self));
+  return read_counter (self, offset, pit_now_ticks (self));
 }
 
 static void
@@ -556,7 +566,7 @@ pit_out2 (Pit *self)
 {
   int64_t tick = pit_now_ticks (self);
 
-  counter_sync (&self->counters[2], tick);
+  sync_counter (self, 2, tick);
   return counter_out (&self->counters[2], tick);
 }
 
@@ -639,7 +649,7 @@ pit_running2 (Pit *self)
   Counter *c = &self->counters[2];
   int64_t  tick = pit_now_ticks (self), e;
 
-  counter_sync (c, tick);
+  sync_counter (self, 2, tick);
   if (!c->loaded || c->paused || (is_periodic (c) && !c->gate))
     return false;
   e = elapsed (c, tick);

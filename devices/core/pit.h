@@ -22,14 +22,14 @@ void pit_set_gate2 (Pit *self, bool level);
 bool pit_gate2     (const Pit *self);
 /* Counter 2's output now. */
 bool pit_out2      (Pit *self);
-/* Called before anything changes counter 2's output other than time passing, so that whoever listens to it can first
- * look at what it did until now. May be NULL. */
+/* Called before anything but time changes what counter 2 does (a write, its gate, a new count that comes into force), so
+ * that whoever listens to it can first look at what it did until now. May be NULL. */
 void pit_on_change2 (Pit *self, void (*changing) (Device *listener), Device *listener);
 
 /* Ticks of PIT_HZ since power on. */
 int64_t pit_now_ticks (const Pit *self);
 /* For how many of the ticks first … last - 1 counter 2's output is high, as things stand now.
- * 0 <= last - first <= PIT_HZ; no tick after now. */
+ * 0 <= last - first <= PIT_HZ; no tick after now, none before the last change. */
 uint32_t pit_high_ticks2 (Pit *self, int64_t first, int64_t last);
 /* Whether counter 2's output will change by itself, without a write or a gate. */
 bool pit_running2 (Pit *self);

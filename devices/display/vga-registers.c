@@ -52,12 +52,14 @@ compute_timing (const Vga *self)
   timing.vdisplay = (crtc[0x12] | (crtc[7] & 0x02) << 7 | (crtc[7] & 0x40) << 3) + 1u;
   timing.vretrace = crtc[0x10] | (crtc[7] & 0x04) << 6 | (crtc[7] & 0x80) << 2;
   timing.vretrace_end = timing.vretrace + ((crtc[0x11] - timing.vretrace - 1) & 15) + 1;
-  /* A retrace that the counters never reach would hang whoever waits for it; monitors then run free. */
+  /* A retrace that never comes, or never ends, would hang whoever waits for it; monitors then run free. */
   if (timing.vretrace >= timing.vtotal)
     {
-      timing.vretrace = timing.vtotal - 2;
+      timing.vretrace = timing.vtotal - 1;
       timing.vretrace_end = timing.vtotal;
     }
+  else if (timing.vretrace == 0 && timing.vretrace_end >= timing.vtotal)
+    timing.vretrace_end = timing.vtotal - 1;
   if (crtc[0x17] & 4)
     {
       timing.vtotal *= 2;

@@ -49,10 +49,13 @@ static uint32_t
 row_end (const Vga *self, uint32_t y)
 {
   const VgaLine *first = &self->lines[y];
+  /* With the CGA's and Hercules' line interleave on, scan lines of a row show other characters. */
+  unsigned telling = (self->geometry.row_scan_13 ? 1u : 0) | (self->geometry.row_scan_14 ? 2u : 0);
   uint32_t end = y + 1;
 
   while (end < self->geometry.height && self->lines[end].counter == first->counter
-         && self->lines[end].row_scan >= self->lines[end - 1].row_scan && self->lines[end].panning == first->panning)
+         && self->lines[end].row_scan >= self->lines[end - 1].row_scan && self->lines[end].panning == first->panning
+         && ((self->lines[end].row_scan ^ first->row_scan) & telling) == 0)
     end++;
   return end;
 }

@@ -24,7 +24,7 @@ enum { BUTTON_LEFT = 0x20, BUTTON_RIGHT = 0x10, BUTTON_MIDDLE = 0x08 };
 #define POINTER_ABSOLUTE   0x53424152u
 #define POINTER_ERROR      0xffff0000u
 
-struct Vmmouse
+struct VmMouse
 {
   Device   parent;
   BackDoorRegisters registers;
@@ -35,14 +35,14 @@ struct Vmmouse
 };
 
 static void
-put_word (Vmmouse *self, uint32_t word)
+put_word (VmMouse *self, uint32_t word)
 {
   self->words[(self->first + self->count) % QUEUE_WORDS] = word;
   self->count++;
 }
 
 static uint32_t
-take_word (Vmmouse *self)
+take_word (VmMouse *self)
 {
   uint32_t word = self->words[self->first];
 
@@ -54,20 +54,20 @@ take_word (Vmmouse *self)
 }
 
 static void
-clear_queue (Vmmouse *self)
+clear_queue (VmMouse *self)
 {
   memset (self->words, 0, sizeof self->words);
   self->first = self->count = 0;
 }
 
 bool
-vmmouse_is_absolute (const Vmmouse *self)
+vmmouse_is_absolute (const VmMouse *self)
 {
   return self->enabled && self->absolute;
 }
 
 void
-vmmouse_move (Vmmouse *self, unsigned x, unsigned y, int dz, unsigned buttons)
+vmmouse_move (VmMouse *self, unsigned x, unsigned y, int dz, unsigned buttons)
 {
   uint32_t flags = (buttons & MOUSE_BUTTON_LEFT ? BUTTON_LEFT : 0) | (buttons & MOUSE_BUTTON_RIGHT ? BUTTON_RIGHT : 0)
                    | (buttons & MOUSE_BUTTON_MIDDLE ? BUTTON_MIDDLE : 0);
@@ -100,13 +100,13 @@ vmmouse_move (Vmmouse *self, unsigned x, unsigned y, int dz, unsigned buttons)
 }
 
 static uint32_t
-pointer_status (const Vmmouse *self)
+pointer_status (const VmMouse *self)
 {
   return self->enabled ? self->count : POINTER_ERROR;
 }
 
 static void
-pointer_command (Vmmouse *self, uint32_t command)
+pointer_command (VmMouse *self, uint32_t command)
 {
   switch (command)
     {
@@ -131,13 +131,13 @@ pointer_command (Vmmouse *self, uint32_t command)
 }
 
 static uint32_t
-read_register (const Vmmouse *self, unsigned reg)
+read_register (const VmMouse *self, unsigned reg)
 {
   return self->registers.read (self->registers.cpu, reg);
 }
 
 static void
-write_register (const Vmmouse *self, unsigned reg, uint32_t value)
+write_register (const VmMouse *self, unsigned reg, uint32_t value)
 {
   self->registers.write (self->registers.cpu, reg, value);
 }
@@ -145,7 +145,7 @@ write_register (const Vmmouse *self, unsigned reg, uint32_t value)
 static uint64_t
 back_door_read (Device *device, uint32_t offset, unsigned size)
 {
-  Vmmouse *self = (Vmmouse *) device;
+  VmMouse *self = (VmMouse *) device;
   uint32_t value;
 
   /* Anything but the agreed call finds an empty port. */
@@ -184,7 +184,7 @@ static const BusRegion back_door_region = { "back-door", BUS_SIZE_4, back_door_r
 static void
 vmmouse_reset (Device *device)
 {
-  Vmmouse *self = (Vmmouse *) device;
+  VmMouse *self = (VmMouse *) device;
 
   clear_queue (self);
   self->enabled = self->absolute = 0;
@@ -199,28 +199,28 @@ vmmouse_finish (Device *device)
 static int
 vmmouse_check (Device *device)
 {
-  const Vmmouse *self = (const Vmmouse *) device;
+  const VmMouse *self = (const VmMouse *) device;
 
   return self->first >= QUEUE_WORDS || self->count > QUEUE_WORDS || self->enabled > 1 || self->absolute > 1 ? -EBADMSG : 0;
 }
 
 static const StateField vmmouse_fields[] = {
-  STATE_FIELD (Vmmouse, enabled, STATE_UINT, 1),
-  STATE_FIELD (Vmmouse, absolute, STATE_UINT, 1),
-  STATE_FIELD (Vmmouse, words, STATE_BYTES, 1),
-  STATE_FIELD (Vmmouse, first, STATE_UINT, 1),
-  STATE_FIELD (Vmmouse, count, STATE_UINT, 1),
+  STATE_FIELD (VmMouse, enabled, STATE_UINT, 1),
+  STATE_FIELD (VmMouse, absolute, STATE_UINT, 1),
+  STATE_FIELD (VmMouse, words, STATE_BYTES, 1),
+  STATE_FIELD (VmMouse, first, STATE_UINT, 1),
+  STATE_FIELD (VmMouse, count, STATE_UINT, 1),
   STATE_END,
 };
 
 static const StateTable vmmouse_state = { "vmmouse", 1, vmmouse_fields, vmmouse_check };
 
-const DeviceClass vmmouse_class = { "vmmouse", sizeof (Vmmouse), &vmmouse_state, vmmouse_reset, vmmouse_finish };
+const DeviceClass vmmouse_class = { "vmmouse", sizeof (VmMouse), &vmmouse_state, vmmouse_reset, vmmouse_finish };
 
 int
-vmmouse_new (const DeviceHost *host, const BackDoorRegisters *registers, Ps2Mouse *mouse, Vmmouse **ret_vmmouse)
+vmmouse_new (const DeviceHost *host, const BackDoorRegisters *registers, Ps2Mouse *mouse, VmMouse **ret_vmmouse)
 {
-  Vmmouse *self = calloc (1, sizeof *self);
+  VmMouse *self = calloc (1, sizeof *self);
   int result;
 
   if (!self)

@@ -7,7 +7,7 @@
 #include "input.h"
 #include "ps2-mouse.h"
 
-typedef struct Vmmouse Vmmouse;
+typedef struct VmMouse VmMouse;
 
 enum { BACK_DOOR_EAX, BACK_DOOR_ECX, BACK_DOOR_EDX, BACK_DOOR_EBX, BACK_DOOR_ESI = 6, BACK_DOOR_EDI = 7 };
 
@@ -21,10 +21,10 @@ typedef struct
 } BackDoorRegisters;
 
 /* The mouse carries the interrupts.  Returns 0, -ENOMEM or -EEXIST. */
-int  vmmouse_new         (const DeviceHost *host, const BackDoorRegisters *registers, Ps2Mouse *mouse, Vmmouse **ret_vmmouse);
+int  vmmouse_new         (const DeviceHost *host, const BackDoorRegisters *registers, Ps2Mouse *mouse, VmMouse **ret_vmmouse);
 /* The guest wants absolute positions: use vmmouse_move instead of ps2_mouse_move. */
-bool vmmouse_is_absolute (const Vmmouse *vmmouse);
+bool vmmouse_is_absolute (const VmMouse *vmmouse);
 /* x, y: 0 … MOUSE_ABSOLUTE_MAX over the whole screen; dz and buttons as in ps2_mouse_move. */
-void vmmouse_move        (Vmmouse *vmmouse, unsigned x, unsigned y, int dz, unsigned buttons);
+void vmmouse_move        (VmMouse *vmmouse, unsigned x, unsigned y, int dz, unsigned buttons);
 
 extern const DeviceClass vmmouse_class;

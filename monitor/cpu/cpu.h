@@ -9,7 +9,6 @@
  * that the guest can see has changed, and eip is that of the faulting instruction. */
 #pragma once
 
-#include "irq-line.h"
 #include "state.h"
 
 #include <stdbool.h>
@@ -118,7 +117,6 @@ typedef struct
   void (*apic_base_written) (void *controller, uint64_t base);   /* WRMSR IA32_APIC_BASE */
   void  *controller;
   void  *smm_controller;
-  IrqLine ferr;                                          /* FERR#: an unmasked x87 exception waits and CR0.NE is 0 */
   void (*set_ferr)    (void *controller, bool level);       /* FERR#: an unmasked x87 error while CR0.NE is clear (IRQ 13) */
   void  *ferr_controller;
 } CpuLines;

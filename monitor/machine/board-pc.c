@@ -33,6 +33,7 @@
 #include "ps2-keyboard.h"
 #include "ps2-mouse.h"
 #include "rtc.h"
+#include "rtl8139.h"
 #include "speaker.h"
 #include "uart16550.h"
 #include "vga.h"
@@ -47,6 +48,7 @@
 enum
 {
   DEVFN_HOST_BRIDGE = 0 << 3, DEVFN_ISA = 1 << 3, DEVFN_IDE = 1 << 3 | 1, DEVFN_PM = 1 << 3 | 3, DEVFN_VGA = 2 << 3,
+  DEVFN_NETWORK = 3 << 3,
   FIRMWARE_LOW_BYTES = 128 << 10,       /* what shows at E0000h … FFFFFh */
   MAX_DEVICES = 48,
 };
@@ -82,6 +84,7 @@ struct Board
   IdeChannel  *ide[2];
   IdePci      *ide_pci;
   Vga         *vga;
+  Rtl8139     *network;
   FwCfg       *fw_cfg;
   DebugPort   *debug;
 
@@ -179,6 +182,12 @@ apic_base_written (void *local_apic, uint64_t base)
   local_apic_set_base (local_apic, base);
 }
 
+static void
+fpu_error (void *board, bool level)
+{
+  isa_irq (board, 13, level);
+}
+
 static size_t
 fdc_dma_transfer (void *dma, unsigned channel, bool to_memory, void *bytes, size_t n_bytes, bool *terminal_count)
 {
@@ -263,7 +272,8 @@ add_interrupts (Board *self, char **ret_error)
   cpu->lines.acknowledge = local_apic_acknowledge;
   cpu->lines.controller = self->local_apic;
   cpu->lines.apic_base_written = apic_base_written;
-  cpu->lines.ferr = irq_line (self, 13);
+  cpu->lines.set_ferr = fpu_error;
+  cpu->lines.ferr_controller = self;
   return true;
 }
 
@@ -526,6 +536,16 @@ add_disks (Board *self, char **ret_error)
   return result == 0 || refuse (ret_error, "IDE drive: %s", strerror (-result));
 }
 
+static bool
+add_network (Board *self, char **ret_error)
+{
+  const MachineConfig *config = &self->machine->config;
+
+  return !config->has_network
+         || added (self, "network card",
+                   rtl8139_new (&self->host, self->pci, DEVFN_NETWORK, config->network, config->mac, &self->network), self->network, ret_error);
+}
+
 /* --- the wires as a device -------------------------------------------------------------------------------------- */
 
 static void
@@ -575,7 +595,8 @@ board_new (Machine *machine, char **ret_error)
       && add_ports (self, ret_error)
       && added (self, "VGA", vga_new (&self->host, self->pci, DEVFN_VGA, config->vga_firmware, config->n_vga_firmware, &self->vga),
                 self->vga, ret_error)
-      && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_firmware_configuration (self, ret_error))
+      && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_network (self, ret_error)
+      && add_firmware_configuration (self, ret_error))
     {
       fill_cmos (self);
       return self;
@@ -724,6 +745,15 @@ machine_change_cdrom (Machine *machine, unsigned slot, BlockBackend *block, bool
         return block || force ? cdrom_insert (drive, block) : cdrom_eject (drive);
       }
   return -ENODEV;
+}
+
+int
+machine_plug_network (Machine *machine, PacketBackend *cable)
+{
+  if (!machine->board->network)
+    return -ENODEV;
+  rtl8139_plug (machine->board->network, cable);
+  return 0;
 }
 
 int

@@ -62,6 +62,7 @@ typedef struct
   CharBackend      *serials[MACHINE_N_SERIALS];
   CharBackend      *parallel;
   CharBackend      *debug;
+  bool              has_network;                        /* a card, with or without a cable */
   PacketBackend    *network;
   uint8_t           mac[6];
   SoundSink        *sound;
@@ -130,6 +131,8 @@ int  machine_key_combination (Machine *self, const char *names);
 int  machine_change_floppy (Machine *self, unsigned slot, BlockBackend *block);
 int  machine_change_cdrom  (Machine *self, unsigned slot, BlockBackend *block, bool force);
 
+/* Puts another cable into the network card (NULL: pulls it out). -ENODEV: no card; the cable is then still the caller's. */
+int  machine_plug_network (Machine *self, PacketBackend *cable);
 /* Every disk's data reaches the host's disk. 0 or the first error. */
 int  machine_flush        (Machine *self);
 

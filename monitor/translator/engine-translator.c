@@ -16,6 +16,7 @@
 
 #include "exceptions.h"
 #include "flags.h"
+#include "decode-cache.h"
 #include "interpreter.h"
 #include "physical-memory.h"
 #include "tlb.h"
@@ -41,7 +42,6 @@ enum
   SIGNAL_STACK_BYTES = 64 << 10,
   SOFT_FAULTS        = 4,       /* faults at one instruction before the interpreter takes it over */
   SOFT_FAULTS_USER   = 2,       /* the same for supervisor code at user pages */
-  STEP_LIMIT         = 64,      /* interpreted instructions in one go */
   AFTER_FAULT        = 24,      /* interpreted after the guest handled a page fault: it often touches the page once */
   RETRY_NS           = 20000,
   HOST_TF            = 0x100,
@@ -232,6 +232,7 @@ translator_callout (Cpu *cpu, uint32_t number)
   const Site *site = &self->sites[number];
   uint32_t generation = self->generation;
   uint8_t flags = site->flags, length = site->insn.length;
+  uint64_t before;
   ExitReason reason;
 
   fpu_to_image (self);
@@ -253,9 +254,13 @@ translator_callout (Cpu *cpu, uint32_t number)
   self->n_callouts++;
   if (flags & SITE_SOFT)
     reconsider (self, site);
+  before = cpu->instructions;
   reason = site->insn.routine (cpu, &site->insn);
   if (reason == EXIT_NONE)
     cpu->eip += length;
+  /* Repeated string instructions count each iteration, the last one as others. */
+  if (self->counted)
+    self->hot->remaining -= (int64_t) (cpu->instructions - before);
   self->hot->exit_info = site->count - (reason == EXIT_FAULT ? 0u : 1u);
   if (self->unsoften)
     {
@@ -266,10 +271,9 @@ translator_callout (Cpu *cpu, uint32_t number)
         unit_invalidate_range (self, self->pages[index - 1].backing, site->eip & 4095, 1);
     }
   cpu->n_interpreted++;
-  cpu->reason_counts[insn_rows[site->insn.row].reason]++;
   flags_sync (cpu);
   self->callout_reason = reason;
-  if (reason != EXIT_NONE || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted
+  if (reason != EXIT_NONE || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
       || (flags & SITE_MODE && !mode_is_current (self)))
     return LEAVE_EVENT;
   return 0;
@@ -536,27 +540,35 @@ adopt_thread (Translator *self)
   self->has_retry_timer = timer_create (CLOCK_MONOTONIC, &event, &self->retry_timer) == 0;
 }
 
-/* Interprets up to n instructions, at most to the end of a basic block unless `through`. */
+/* Interprets n instructions. */
 static ExitReason
-interpret (Translator *self, unsigned n, bool through)
+interpret (Translator *self, unsigned n)
 {
   Cpu *cpu = self->cpu;
+  uint64_t before = cpu->instructions;
+  ExitReason reason = EXIT_NONE;
 
   fpu_to_cpu (self);
-  while (n-- > 0)
-    {
-      uint32_t eip = cpu->eip;
-      ExitReason reason = cpu_step (cpu);
-
-      if (reason != EXIT_NONE && reason != EXIT_BRANCH)
-        return reason;
-      if (cpu->exit_request || cpu->instructions >= cpu->instruction_limit)
-        break;
-      if (!through && cpu->eip - eip > 15)
-        break;
-    }
+  while (n-- > 0 && reason == EXIT_NONE && !cpu->exit_request && cpu->instructions < cpu->instruction_limit)
+    reason = cpu_step (cpu);
+  cpu->n_interpreted += cpu->instructions - before;
   flags_sync (cpu);
-  return EXIT_NONE;
+  return reason;
+}
+
+/* Interprets a basic block. */
+static ExitReason
+interpret_block (Translator *self)
+{
+  Cpu *cpu = self->cpu;
+  uint64_t before = cpu->instructions;
+  ExitReason reason;
+
+  fpu_to_cpu (self);
+  reason = interpreter_run_block (cpu);
+  cpu->n_interpreted += cpu->instructions - before;
+  flags_sync (cpu);
+  return reason == EXIT_REQUEST ? EXIT_NONE : reason;
 }
 
 static bool
@@ -682,7 +694,7 @@ run_until_something (Translator *self)
       mode = must_step (cpu) ? MODE_NONE : mode_of (cpu);
       if (mode == MODE_NONE || !space_select (self, mode))
         {
-          if ((reason = interpret (self, must_step (cpu) ? 1 : STEP_LIMIT, false)) != EXIT_NONE)
+          if ((reason = interpret_block (self)) != EXIT_NONE)
             return reason;
           continue;
         }
@@ -694,7 +706,7 @@ run_until_something (Translator *self)
           uint32_t eip = cpu->eip, cpl = cpu->cpl;
 
           self->interpret_first = 0;
-          if ((reason = interpret (self, n, true)) != EXIT_NONE)
+          if ((reason = interpret (self, n)) != EXIT_NONE)
             return reason;
           /* A fault of the guest's own: when it comes back here, the first touches are interpreted. */
           if (self->signal_insn == 2 && cpu->cpl < cpl)
@@ -705,7 +717,7 @@ run_until_something (Translator *self)
       if (self->resume_eip && self->resume_eip == cpu->eip && cpu->cpl == 3)
         {
           self->resume_eip = 0;
-          if ((reason = interpret (self, AFTER_FAULT, true)) != EXIT_NONE)
+          if ((reason = interpret (self, AFTER_FAULT)) != EXIT_NONE)
             return reason;
           continue;
         }
@@ -735,7 +747,7 @@ run_until_something (Translator *self)
       if (!entry)
         {
           self->pending_link = 0;
-          if ((reason = interpret (self, STEP_LIMIT, false)) != EXIT_NONE)
+          if ((reason = interpret_block (self)) != EXIT_NONE)
             return reason;
           continue;
         }
@@ -813,6 +825,8 @@ free_translator (Engine *engine)
     munmap (self->region, HOT_BYTES + CODE_BYTES);
   if (self->code_rw)
     munmap (self->code_rw, CODE_BYTES);
+  if (self->cpu)
+    decode_cache_free (self->cpu);
   munmap (self->units, MAX_UNITS * sizeof *self->units);
   munmap (self->records, MAX_RECORDS * sizeof *self->records);
   munmap (self->sites, MAX_SITES * sizeof *self->sites);
@@ -889,6 +903,12 @@ engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
 
   if (!self)
     {
+      *ret_error = error;
+      return NULL;
+    }
+  if (!cpu->decode_cache && !decode_cache_new (cpu))
+    {
+      munmap (self, sizeof *self);
       *ret_error = error;
       return NULL;
     }
