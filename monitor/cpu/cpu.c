@@ -170,7 +170,7 @@ cpu_reset (Cpu *cpu)
   cpu->nmi_pending = cpu->smi_pending = false;
   cpu->smbase = 0x30000;
   cpu->in_smm = false;
-  cpu->ignne = false;
+  cpu->ferr = cpu->ignne = false;
   if (was_in_smm && cpu->lines.smm_changed)
     cpu->lines.smm_changed (cpu->lines.smm_controller, false);
   cpu_init_reset (cpu);
@@ -388,6 +388,7 @@ static const StateField cpu_fields[] = {
   STATE_FIELD (Cpu, init_pending, STATE_UINT, 1),
   STATE_FIELD (Cpu, nmi_line, STATE_UINT, 1),
   STATE_FIELD (Cpu, a20_masked, STATE_UINT, 1),
+  STATE_FIELD (Cpu, ferr, STATE_UINT, 1),
   STATE_FIELD (Cpu, ignne, STATE_UINT, 1),
   STATE_FIELD (Cpu, shutdown, STATE_UINT, 1),
   STATE_FIELD (Cpu, smbase, STATE_UINT, 1),
@@ -409,7 +410,7 @@ check_state (Device *device)
 {
   Cpu *cpu = (Cpu *) device;
   const bool *bools[] = { &cpu->halted, &cpu->interrupt_line, &cpu->nmi_pending, &cpu->nmi_blocked, &cpu->smi_pending, &cpu->in_smm,
-                          &cpu->init_pending, &cpu->nmi_line, &cpu->a20_masked, &cpu->ignne, &cpu->shutdown };
+                          &cpu->init_pending, &cpu->nmi_line, &cpu->a20_masked, &cpu->ferr, &cpu->ignne, &cpu->shutdown };
   uint32_t cr4_bits = 0x7f | (cpu->features & FEATURE_PGE ? CR4_PGE | CR4_PCE : 0)
                       | (cpu->features & FEATURE_FXSR ? CR4_OSFXSR : 0) | (cpu->features & FEATURE_SSE ? CR4_OSXMMEXCPT : 0);
 

@@ -117,8 +117,7 @@ typedef struct
   void (*apic_base_written) (void *controller, uint64_t base);   /* WRMSR IA32_APIC_BASE */
   void  *controller;
   void  *smm_controller;
-  void (*set_ferr)    (void *controller, bool level);       /* FERR#: an unmasked x87 error while CR0.NE is clear (IRQ 13) */
-  void  *ferr_controller;
+  IrqLine ferr;                                          /* FERR#: an unmasked x87 exception waits and CR0.NE is 0 */
 } CpuLines;
 
 typedef struct Tlb Tlb;                 /* cpu/tlb.h: the interpreter's software TLB */
@@ -174,6 +173,7 @@ struct Cpu
   bool      nmi_pending, nmi_blocked, smi_pending, in_smm, init_pending;
   bool      nmi_line;
   bool      a20_masked;
+  bool      ferr;               /* FERR# is driven */
   bool      ignne;              /* IGNNE#: x87 errors are ignored while CR0.NE is clear */
   bool      shutdown;
   bool      tf_pending;         /* single step trap due after this instruction */

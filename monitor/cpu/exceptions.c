@@ -362,7 +362,6 @@ cpu_report_x87_error (Cpu *cpu)
   if (cpu->ignne)
     return EXIT_NONE;
   /* The processor stops here until the interrupt that FERR# causes comes in (SDM vol. 1, D.2.1). */
-  if (cpu->lines.set_ferr)
-    cpu->lines.set_ferr (cpu->lines.ferr_controller, true);
+  irq_line_set (&cpu->lines.ferr, true);
   return EXIT_BRANCH;
 }

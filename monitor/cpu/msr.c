@@ -125,6 +125,8 @@ cpu_write_msr (Cpu *cpu, uint32_t number, uint64_t value)
       if (value & ~(0xfffff000ull | (cpu->physical_mask & ~0xffffffffull) | 0x900))
         return no_such (cpu);
       cpu->apic_base = value;
+      if (cpu->lines.apic_base_written)
+        cpu->lines.apic_base_written (cpu->lines.controller, value);
       return EXIT_NONE;
     default:
       break;

@@ -504,7 +504,7 @@ debug_register (Cpu *cpu, const DecodedInsn *insn, unsigned *ret_number)
 
 ROUTINE (MOV_Rd_Dd)
 {
-  unsigned number;
+  unsigned number = 0;
 
   if (debug_register (cpu, insn, &number))
     return EXIT_FAULT;
@@ -515,7 +515,7 @@ ROUTINE (MOV_Rd_Dd)
 ROUTINE (MOV_Dd_Rd)
 {
   uint32_t value = cpu->regs[insn->rm];
-  unsigned number;
+  unsigned number = 0;
 
   if (debug_register (cpu, insn, &number))
     return EXIT_FAULT;

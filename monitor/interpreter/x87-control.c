@@ -18,8 +18,7 @@ set_ferr (Cpu *cpu, bool level)
   if (cpu->ferr == level)
     return;
   cpu->ferr = level;
-  if (cpu->lines.ferr_changed != NULL)
-    cpu->lines.ferr_changed (cpu->lines.ferr_controller, level);
+  irq_line_set (&cpu->lines.ferr, level);
 }
 
 ExitReason
@@ -44,14 +43,6 @@ x87_deliver_pending (Cpu *cpu)
   set_ferr (cpu, true);
   cpu->halted = true;
   return EXIT_HALT;
-}
-
-void
-cpu_set_ignne_line (void *cpu_pointer, unsigned input, bool level)
-{
-  Cpu *cpu = cpu_pointer;
-
-  cpu->ignne = level;
 }
 
 void
