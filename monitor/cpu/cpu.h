@@ -9,6 +9,7 @@
  * that the guest can see has changed, and eip is that of the faulting instruction. */
 #pragma once
 
+#include "irq-line.h"
 #include "state.h"
 
 #include <stdbool.h>

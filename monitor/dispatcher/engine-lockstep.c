@@ -10,6 +10,7 @@
  * The clock must count instructions (CLOCK_INSTRUCTIONS), so that both see the same time. */
 #include "engine-lockstep.h"
 
+#include "decode-cache.h"
 #include "decode.h"
 #include "flags.h"
 #include "interpreter.h"
@@ -565,15 +566,18 @@ run (Engine *engine)
 
       steps = (int64_t) (cpu->instructions - began);
       reference->interrupt_line = cpu->interrupt_line && reference->interrupt_line;
+      reference->instruction_limit = cpu->instructions;
       while (steps > 0 && !self->replay_error[0])
         {
           uint64_t before = reference->instructions;
-          ExitReason step = cpu_step (reference);
+          ExitReason step = interpreter_run_instructions (reference);
 
+          reference->exit_request = 0;
           steps -= (int64_t) (reference->instructions - before);
           if (step == EXIT_HALT || step == EXIT_SHUTDOWN)
             break;
         }
+      reference->instruction_limit = UINT64_MAX;
       /* An instruction that ended in an exception is not counted but has been delivered on one side. */
       if (steps == 0 && !self->replay_error[0] && compare_processors (cpu, reference))
         {
@@ -626,6 +630,8 @@ free_lockstep (Engine *engine)
     bus_set_tap (self->cpu->bus, NULL);
   if (self->translator)
     self->translator->klass->free (self->translator);
+  if (self->reference)
+    decode_cache_free (self->reference);
   cpu_free (self->reference);
   clock_free (self->clock);
   guest_memory_free (self->memory);
@@ -676,7 +682,7 @@ engine_new_lockstep (Cpu *cpu, const char **ret_error)
   if (!self->bus || !self->memory || !self->clock)
     goto failed;
   self->reference = cpu_new (&config, self->memory, self->bus, self->clock);
-  if (!self->reference)
+  if (!self->reference || !decode_cache_new (self->reference))
     goto failed;
   clock_set_counter (self->clock, &self->reference->instructions);
   clock_start (self->clock);

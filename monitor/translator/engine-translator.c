@@ -273,7 +273,7 @@ translator_callout (Cpu *cpu, uint32_t number)
   cpu->n_interpreted++;
   flags_sync (cpu);
   self->callout_reason = reason;
-  if (reason != EXIT_NONE || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
+  if (reason != EXIT_NONE || flags & SITE_ENDS || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
       || (flags & SITE_MODE && !mode_is_current (self)))
     return LEAVE_EVENT;
   return 0;
@@ -393,7 +393,7 @@ on_kick (int number, siginfo_t *info, void *data)
   const Unit *unit;
 
   (void) info;
-  if (!self || !is_processor_thread)
+  if (!self || !is_processor_thread || (number == SIGTRAP && !self->stepping))
     {
       if (number == SIGTRAP)
         not_ours (number);
@@ -658,7 +658,7 @@ run_translated (Translator *self, uint64_t entry)
       sync_count (self, (int64_t) hot->exit_info);
       if (self->callout_reason == EXIT_FAULT)
         return cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
-      if (self->callout_reason != EXIT_BRANCH)
+      if (self->callout_reason != EXIT_BRANCH && self->callout_reason != EXIT_REQUEST)
         return self->callout_reason;
       break;
     case LEAVE_SIGNAL:
@@ -1000,4 +1000,10 @@ translator_get_statistics (const Engine *engine, TranslatorStatistics *ret)
 
   *ret = (TranslatorStatistics) { self->n_translated_units, self->code_used, self->n_faults, self->n_maps, self->n_leaves,
                                   self->n_callouts, self->n_kicks, self->n_flushes, self->n_revalidations, self->n_vmas };
+}
+
+bool
+translator_lowers_row (unsigned row)
+{
+  return lower_row_is_lowered (row);
 }

@@ -324,7 +324,7 @@ lower_modrm (Lower *self, const DecodedInsn *insn)
       if ((opcode == 0xc0 || opcode == 0xc1 || (opcode >= 0xd0 && opcode <= 0xd3)) && reg == 6)
         reg = 4;
       if (self->translator->broken == TRANSLATOR_BREAK_SUB && (opcode == 0x1b || opcode == 0x19))
-        opcode += 0x10;
+        opcode -= 8;
     }
   if (info->mandatory)
     prefixes = info->mandatory;
@@ -619,6 +619,8 @@ lower_insn (Lower *self, const DecodedInsn *insn, uint32_t *ret_rep_host)
     case KIND_PLAIN:
       if (info->sized && insn->operand_size == 2)
         emit8 (self->e, 0x66);
+      if (insn->map)
+        emit8 (self->e, 0x0f);
       emit8 (self->e, insn->opcode);
       if (self->translator->broken == TRANSLATOR_BREAK_FLAGS && insn->opcode == 0xf5)
         self->e->at[-1] = 0xf9;

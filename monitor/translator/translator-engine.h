@@ -11,7 +11,7 @@
 typedef enum
 {
   TRANSLATOR_BREAK_NONE,
-  TRANSLATOR_BREAK_SUB,         /* SBB becomes SUB */
+  TRANSLATOR_BREAK_SUB,         /* SBB becomes ADC */
   TRANSLATOR_BREAK_FLAGS,       /* CMC becomes STC */
   TRANSLATOR_BREAK_STORE,       /* MOV [reg + 7Ch], reg stores 4 bytes too far */
 } TranslatorBreak;
@@ -29,3 +29,5 @@ void       translator_break_lowering  (Engine *engine, TranslatorBreak which);
 /* Executions of a block before it is translated (at least 1). */
 void       translator_set_threshold   (Engine *engine, unsigned executions);
 void       translator_get_statistics  (const Engine *engine, TranslatorStatistics *ret);
+/* Whether instructions of a row of insns.def are ever run as host instructions. */
+bool       translator_lowers_row      (unsigned row);

@@ -96,7 +96,7 @@ typedef struct
   uint16_t    stat;             /* SITE_SOFT: index in site_stats */
 } Site;
 
-enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_SOFT = 4 /* only because it faulted often */,
+enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_SOFT = 4 /* only because it faulted often */, SITE_ENDS = 8 /* no code behind it */,
        SITE_FPU_CHECK = 0x80 };
 
 /* A direct jump to another unit: patched when the target exists, taken back when it dies. */

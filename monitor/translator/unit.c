@@ -1010,6 +1010,8 @@ emit_steps (Builder *b)
 
           if (step->soft)
             flags |= SITE_SOFT;
+          if (callout_ends (&step->insn))
+            flags |= SITE_ENDS;
           emit_callout (b, step, step->count, flags);
           b->fpu_known = false;
           continue;

@@ -683,9 +683,8 @@ p_middle:
   jmp .in + 1
 .one:
 .in:
-  mov edx, 0x00c00490              ; or, from its second byte: nop; add al, 0xc0; add [eax], ... is avoided below
+  db 0xba, 0x90, 0x90, 0xeb, 0x02  ; mov edx, imm32; or, from its second byte: nop, nop, jmp .next
   add eax, edx
-  jmp .next
 .next:
   add eax, 7
   dec ecx
