@@ -38,10 +38,11 @@ enum
   VERSION = 0x00040011,         /* integrated APIC, entries 0 … 4 */
   BASE_BOOTSTRAP = 1 << 8, BASE_ENABLE = 1 << 11,
   REGISTER_BYTES = 4096, FIRST_LEGAL_VECTOR = 16, BROADCAST = 0xff, ILLEGAL_TIMER_NS = 1000000,
+  NS_PER_CYCLE = 1000000000 / LOCAL_APIC_BUS_HZ,
 };
 
 #define BASE_ADDRESS 0xffffff000ull
-#define MAX_NS (UINT64_C (1) << 62)
+#define MAX_NS (INT64_C (1) << 61)
 
 static const uint32_t lvt_writable[N_LVT] = {
   [LVT_TIMER] = LVT_VECTOR | LVT_MASKED | LVT_PERIODIC,
@@ -67,8 +68,8 @@ struct LocalApic
   uint32_t       lvt[N_LVT];
   uint32_t       isr[8], tmr[8], irr[8];
   uint32_t       timer_initial, timer_divide;
-  uint64_t       timer_start_ns;        /* when the count was timer_initial; meaningless while that is 0 */
-  uint64_t       timer_due_ns;          /* what `timer` waits for */
+  int64_t        timer_start_ns;        /* when the count was timer_initial, perhaps before power on: a divider that grew */
+  int64_t        timer_due_ns;          /* what `timer` waits for */
   uint8_t        timer_expired; /* one-shot: has reached zero and told so */
   uint8_t        pins;          /* levels of LINT0 and LINT1 */
   uint8_t        extint;        /* an ExtINT message of the I/O APIC waits for the CPU */
@@ -197,29 +198,28 @@ timer_divisor (const LocalApic *self)
   return code == 7 ? 1 : 2u << code;
 }
 
-static uint64_t
+static int64_t
 now_ns (const LocalApic *self)
 {
-  return clock_now_ns (self->clock) & (MAX_NS - 1);
+  return (int64_t) (clock_now_ns (self->clock) & (uint64_t) (MAX_NS - 1));
 }
 
-static uint64_t
-counts_to_ns (const LocalApic *self, uint64_t counts)
+static int64_t
+counts_to_ns (const LocalApic *self, int64_t counts)
 {
-  return counts * timer_divisor (self) * (CLOCK_NS_PER_SECOND / LOCAL_APIC_BUS_HZ);
+  return counts * timer_divisor (self) * NS_PER_CYCLE;
 }
 
-static uint64_t
-counts_since_start (const LocalApic *self, uint64_t ns)
+static int64_t
+counts_since_start (const LocalApic *self, int64_t ns)
 {
-  return ns <= self->timer_start_ns ? 0
-         : (ns - self->timer_start_ns) / (CLOCK_NS_PER_SECOND / LOCAL_APIC_BUS_HZ) / timer_divisor (self);
+  return ns <= self->timer_start_ns ? 0 : (ns - self->timer_start_ns) / NS_PER_CYCLE / timer_divisor (self);
 }
 
 static uint32_t
-timer_current (const LocalApic *self, uint64_t ns)
+timer_current (const LocalApic *self, int64_t ns)
 {
-  uint64_t counts;
+  int64_t counts;
 
   if (!self->timer_initial)
     return 0;
@@ -230,10 +230,10 @@ timer_current (const LocalApic *self, uint64_t ns)
 }
 
 static void
-arm_timer (LocalApic *self, uint64_t ns)
+arm_timer (LocalApic *self, int64_t ns)
 {
   uint32_t entry = self->lvt[LVT_TIMER];
-  uint64_t counts, expiry;
+  int64_t  counts, expiry;
 
   if (!self->timer_initial || (entry & LVT_MASKED) || contains (self->irr, entry & LVT_VECTOR)
       || (!(entry & LVT_PERIODIC) && self->timer_expired))
@@ -247,7 +247,7 @@ arm_timer (LocalApic *self, uint64_t ns)
   /* An illegal vector never waits in IRR: nothing the guest does bounds how often its error is raised. */
   if ((entry & LVT_VECTOR) < FIRST_LEGAL_VECTOR && self->timer_due_ns < ns + ILLEGAL_TIMER_NS)
     self->timer_due_ns = ns + ILLEGAL_TIMER_NS;
-  timer_arm (self->timer, self->timer_due_ns);
+  timer_arm (self->timer, self->timer_due_ns > 0 ? (uint64_t) self->timer_due_ns : 0);
 }
 
 static bool
@@ -271,7 +271,7 @@ static void
 timer_fire (Device *device)
 {
   LocalApic *self = (LocalApic *) device;
-  uint64_t   ns = now_ns (self);
+  int64_t    ns = now_ns (self);
 
   /* Under fuzzy time the clock may read a little less than the deadline that has come. */
   if (ns < self->timer_due_ns)
@@ -591,12 +591,12 @@ write_lvt (LocalApic *self, unsigned row, uint32_t value)
   self->lvt[row] = value;
   if (row == LVT_TIMER)
     {
-      uint64_t ns = now_ns (self);
+      int64_t ns = now_ns (self);
 
       /* From periodic to one-shot: the period that runs now is the last. */
       if ((old & LVT_PERIODIC) && !(value & LVT_PERIODIC) && self->timer_initial)
         {
-          uint64_t counts = counts_since_start (self, ns);
+          int64_t counts = counts_since_start (self, ns);
 
           self->timer_start_ns += counts_to_ns (self, counts - counts % self->timer_initial);
           self->timer_expired = 0;
@@ -613,16 +613,14 @@ write_lvt (LocalApic *self, unsigned row, uint32_t value)
 static void
 write_timer_divide (LocalApic *self, uint32_t value)
 {
-  uint64_t ns = now_ns (self);
+  int64_t  ns = now_ns (self);
   uint32_t current = timer_current (self, ns);
 
   self->timer_divide = value & 0xb;
   /* The count goes on from where it is at the new rate. */
   if (self->timer_initial)
     {
-      uint64_t passed = counts_to_ns (self, self->timer_initial - current);
-
-      self->timer_start_ns = ns > passed ? ns - passed : 0;
+      self->timer_start_ns = ns - counts_to_ns (self, self->timer_initial - current);
       arm_timer (self, ns);
     }
 }
@@ -772,7 +770,8 @@ apic_check (Device *device)
   if ((self->base & ~(BASE_ADDRESS | BASE_ENABLE | BASE_BOOTSTRAP)) || (self->id & ~0x0f000000u) || self->tpr > 0xff
       || (self->ldr & 0x00ffffff) || (self->dfr & 0x0fffffff) != 0x0fffffff || (self->svr & ~0x3ffu)
       || (self->icr_low & ~(uint32_t) ICR_WRITABLE) || (self->icr_high & 0x00ffffff) || (self->timer_divide & ~0xbu)
-      || self->timer_start_ns >= MAX_NS || self->timer_due_ns >= 2 * MAX_NS || self->timer_expired > 1 || self->pins > 3
+      || self->timer_start_ns >= MAX_NS || self->timer_start_ns <= -MAX_NS
+      || self->timer_due_ns >= 2 * MAX_NS || self->timer_due_ns <= -MAX_NS || self->timer_expired > 1 || self->pins > 3
       || self->extint > 1)
     return -EBADMSG;
   for (unsigned i = 0; i < N_LVT; i++)
@@ -794,7 +793,7 @@ apic_reset (Device *device)
   LocalApic *self = (LocalApic *) device;
 
   reset_registers (self);
-  self->pins &= 3;
+  self->pins = 0;               /* reset reaches the whole machine */
   self->id = 0;
   self->base = LOCAL_APIC_DEFAULT_BASE;
   claim (self);

@@ -607,7 +607,7 @@ high_ticks (const Counter *c, int64_t first, int64_t last)
 
   if (last <= first)
     return 0;
-  if (!c->loaded || c->paused || (is_periodic (c) && !c->gate))
+  if (!c->loaded || (is_periodic (c) && !c->gate))
     return counter_out (c, first) ? (uint32_t) (last - first) : 0;
   if (first < c->start)
     {
@@ -616,7 +616,9 @@ high_ticks (const Counter *c, int64_t first, int64_t last)
       high += c->out_before ? until - first : 0;
       first = until;
     }
-  if (first < last)
+  if (first < last && c->paused)
+    high += counter_out (c, first) ? last - first : 0;
+  else if (first < last)
     high += high_before (c, last - c->start) - high_before (c, first - c->start);
   return (uint32_t) high;
 }

@@ -48,7 +48,7 @@ static const Item *
 current (const FwCfg *self)
 {
   static const Item nothing = { NULL, 0 };
-  unsigned number = self->selected & 0x3fff;    /* bits 14 and 15: write and architecture-local */
+  unsigned number = self->selected & 0xbfff;    /* bit 14: for writing; bit 15: architecture-local, of which there are none */
 
   return number < N_ITEMS ? &self->items[number] : &nothing;
 }

@@ -362,6 +362,10 @@ cpu_report_x87_error (Cpu *cpu)
   if (cpu->ignne)
     return EXIT_NONE;
   /* The processor stops here until the interrupt that FERR# causes comes in (SDM vol. 1, D.2.1). */
-  irq_line_set (&cpu->lines.ferr, true);
+  if (!cpu->ferr)
+    {
+      cpu->ferr = true;
+      irq_line_set (&cpu->lines.ferr, true);
+    }
   return EXIT_BRANCH;
 }

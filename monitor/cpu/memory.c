@@ -278,7 +278,7 @@ memory_probe (Cpu *cpu, uint32_t linear, unsigned n_bytes, unsigned access)
   if (translate (cpu, linear, access, &physical, &entry))
     return EXIT_FAULT;
   if ((linear & 0xfff) + n_bytes > GUEST_PAGE_SIZE)
-    return translate (cpu, linear + n_bytes - 1, access, &physical, &entry);
+    return translate (cpu, (linear + n_bytes - 1) & ~(GUEST_PAGE_SIZE - 1), access, &physical, &entry);     /* CR2: its first byte */
   return EXIT_NONE;
 }
 

@@ -52,7 +52,8 @@ token_size (const char *token)
     { "v", SIZE_V }, { "z", SIZE_V }, { "p", SIZE_V }, { "s", SIZE_V }, { "a", SIZE_V }, { "", SIZE_V },
   };
 
-  if (!strcmp (token, "eAX") || !strcmp (token, "sIb") || token[0] == 'J' || !strcmp (token, "none"))
+  /* Iw of RET and ENTER counts bytes: what is moved has the operand size. */
+  if (!strcmp (token, "eAX") || !strcmp (token, "sIb") || !strcmp (token, "Iw") || token[0] == 'J' || !strcmp (token, "none"))
     return SIZE_V;
   if (!strcmp (token, "AL"))
     return 1;

@@ -17,7 +17,7 @@ mmx_begin (Cpu *cpu)
   if (UNLIKELY (cpu->cr0 & (CR0_EM | CR0_TS)))
     return cpu_check_mmx (cpu);
   if (UNLIKELY (cpu->fpu.status & FPU_ES))
-    return x87_deliver_pending (cpu);
+    return cpu_report_x87_error (cpu);
   return EXIT_NONE;
 }
 

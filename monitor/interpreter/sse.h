@@ -96,7 +96,7 @@ mmx_store (Cpu *cpu, unsigned number, uint64_t value)
   bytes[8] = bytes[9] = 0xff;
 }
 
-/* First statement of every MMX routine: #UD, #NM, a pending x87 error (EXIT_FAULT, or EXIT_HALT with FERR#). */
+/* First statement of every MMX routine: #UD, #NM, a pending x87 error (as x87_begin). */
 ExitReason mmx_begin (Cpu *cpu);
 
 /* The same for instructions that use both kinds of registers. */

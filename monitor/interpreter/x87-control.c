@@ -12,37 +12,12 @@
   ExitReason \
   interpret_##name (Cpu *cpu, const DecodedInsn *insn)
 
-static void
-set_ferr (Cpu *cpu, bool level)
-{
-  if (cpu->ferr == level)
-    return;
-  cpu->ferr = level;
-  irq_line_set (&cpu->lines.ferr, level);
-}
-
 ExitReason
 x87_not_ready (Cpu *cpu, bool is_waiting)
 {
   if (cpu->cr0 & (CR0_EM | CR0_TS))
     return cpu_raise (cpu, VECTOR_NM);
-  if (!is_waiting || !(cpu->fpu.status & FPU_ES))
-    return EXIT_NONE;
-  return x87_deliver_pending (cpu);
-}
-
-/* SDM vol. 1, 8.7: native mode has a vector; the mode of the PC/AT goes over FERR#, IRQ 13 and a handler that writes
- * port F0h, upon which the chipset drives IGNNE# until FERR# falls. */
-ExitReason
-x87_deliver_pending (Cpu *cpu)
-{
-  if (cpu->cr0 & CR0_NE)
-    return cpu_raise (cpu, VECTOR_MF);
-  if (cpu->ignne)
-    return EXIT_NONE;
-  set_ferr (cpu, true);
-  cpu->halted = true;
-  return EXIT_HALT;
+  return is_waiting ? cpu_report_x87_error (cpu) : EXIT_NONE;
 }
 
 void
@@ -51,23 +26,31 @@ x87_summarise (Cpu *cpu)
   Fpu *fpu = &cpu->fpu;
 
   if (fpu->status & ~fpu->control & FPU_FLAGS)
-    fpu->status |= FPU_ES | FPU_B;
-  else
     {
-      fpu->status &= ~(FPU_ES | FPU_B);
-      set_ferr (cpu, false);
+      fpu->status |= FPU_ES | FPU_B;
+      return;
+    }
+  fpu->status &= ~(FPU_ES | FPU_B);
+  if (cpu->ferr)
+    {
+      cpu->ferr = false;
+      irq_line_set (&cpu->lines.ferr, false);
     }
 }
 
-void
-x87_initialise (Fpu *fpu)
+/* FNINIT, and the last step of FNSAVE. */
+static void
+x87_reset (Cpu *cpu)
 {
+  Fpu *fpu = &cpu->fpu;
+
   fpu->control = FPU_CONTROL_RESET;
   fpu->status = 0;
   fpu->valid = 0;
   fpu->opcode = 0;
   fpu->ip = fpu->dp = 0;
   fpu->cs = fpu->ds = 0;
+  x87_summarise (cpu);
 }
 
 /* The tag word of the environment: 0 valid, 1 zero, 2 special, 3 empty (SDM vol. 1, 8.1.7). */
@@ -275,8 +258,7 @@ ROUTINE (FNSAVE_M)
   reason = cpu_write_bytes (cpu, insn->segment, offset, bytes, n_bytes + REGISTERS, insn->operand_size);
   if (reason != EXIT_NONE)
     return reason;
-  x87_initialise (fpu);
-  x87_summarise (cpu);
+  x87_reset (cpu);
   return EXIT_NONE;
 }
 
@@ -348,8 +330,7 @@ ROUTINE (FNINIT_none)
 
   if (reason != EXIT_NONE)
     return reason;
-  x87_initialise (&cpu->fpu);
-  x87_summarise (cpu);
+  x87_reset (cpu);
   return EXIT_NONE;
 }
 
@@ -359,7 +340,7 @@ ROUTINE (FNCLEX_none)
 
   if (reason != EXIT_NONE)
     return reason;
-  cpu->fpu.status &= ~(FPU_FLAGS | FPU_SF | FPU_ES | FPU_B);
+  cpu->fpu.status &= ~(FPU_FLAGS | FPU_SF);
   x87_summarise (cpu);
   return EXIT_NONE;
 }
@@ -381,7 +362,7 @@ ROUTINE (FWAIT_none)
   if ((cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
     return cpu_raise (cpu, VECTOR_NM);
   if (cpu->fpu.status & FPU_ES)
-    return x87_deliver_pending (cpu);
+    return cpu_report_x87_error (cpu);
   return EXIT_NONE;
 }
 

@@ -119,12 +119,8 @@ x87_push (Fpu *fpu)
   return x87_st (fpu, 0);
 }
 
-/* What a waiting instruction does about FPU_ES: EXIT_FAULT (#MF), EXIT_HALT (FERR#), EXIT_NONE (IGNNE# is driven). */
-ExitReason x87_deliver_pending (Cpu *cpu);
-
 /* #NM, or a pending unmasked exception: called when one of the two may be due.  EXIT_NONE when the instruction may go
- * on, EXIT_FAULT (#NM or #MF), or EXIT_HALT: CR0.NE is 0, FERR# is driven and the processor freezes with EIP at the
- * waiting instruction until an interrupt comes (SDM vol. 1, D.2.1.1). */
+ * on, else what cpu_report_x87_error () says: EXIT_FAULT, or EXIT_BRANCH to begin again once FERR# has had its effect. */
 ExitReason x87_not_ready (Cpu *cpu, bool is_waiting);
 
 /* First statement of every waiting x87 instruction but WAIT. */
@@ -222,9 +218,6 @@ x87_stack_fault (Fpu *fpu, bool is_overflow)
   fpu->status = (fpu->status & ~FPU_C1) | (is_overflow ? FPU_C1 : 0);
   return !x87_raise (fpu, FPU_IE | FPU_SF);
 }
-
-/* FNINIT without the line: power-on, INIT and FNSAVE use it too. */
-void x87_initialise (Fpu *fpu);
 
 static inline void
 host_fldcw (uint16_t control)

@@ -182,12 +182,6 @@ apic_base_written (void *local_apic, uint64_t base)
   local_apic_set_base (local_apic, base);
 }
 
-static void
-fpu_error (void *board, bool level)
-{
-  isa_irq (board, 13, level);
-}
-
 static size_t
 fdc_dma_transfer (void *dma, unsigned channel, bool to_memory, void *bytes, size_t n_bytes, bool *terminal_count)
 {
@@ -214,13 +208,13 @@ refuse (char **ret_error, const char *format, ...)
   return false;
 }
 
-/* Registers a device for reset, state and freeing; result is its constructor's. */
+/* Registers a device for reset, state and freeing; result is its constructor's, which stored it at `place`. */
 static bool
-added (Board *self, const char *name, int result, void *device, char **ret_error)
+added (Board *self, const char *name, int result, void *place, char **ret_error)
 {
   if (result < 0)
     return refuse (ret_error, "%s: %s", name, strerror (-result));
-  self->devices[self->n_devices++] = device;
+  self->devices[self->n_devices++] = *(Device **) place;
   return true;
 }
 
@@ -246,10 +240,10 @@ load_firmware (Board *self, char **ret_error)
       for (uint32_t at = 0; at < FIRMWARE_LOW_BYTES; at += (uint32_t) config->n_firmware)
         memcpy (guest_memory_backing (memory, whole) + at, config->firmware,
                 config->n_firmware < FIRMWARE_LOW_BYTES - at ? config->n_firmware : FIRMWARE_LOW_BYTES - at);
-      return added (self, "host bridge", i440fx_new (&self->host, self->pci, whole, &self->i440fx), self->i440fx, ret_error);
+      return added (self, "host bridge", i440fx_new (&self->host, self->pci, whole, &self->i440fx), &self->i440fx, ret_error);
     }
   return added (self, "host bridge", i440fx_new (&self->host, self->pci, self->firmware_page + n_pages - low, &self->i440fx),
-                self->i440fx, ret_error);
+                &self->i440fx, ret_error);
 }
 
 static bool
@@ -261,19 +255,18 @@ add_interrupts (Board *self, char **ret_error)
     .init = { cpu_pulse_init, cpu, 0 }, .pic_acknowledge = acknowledge_pic, .pic = self,
   };
 
-  if (!added (self, "local APIC", local_apic_new (&self->host, &wires, &self->local_apic), self->local_apic, ret_error))
+  if (!added (self, "local APIC", local_apic_new (&self->host, &wires, &self->local_apic), &self->local_apic, ret_error))
     return false;
   if (!added (self, "PIC", pic_new (&self->host, (IrqLine) { local_apic_set_lint, self->local_apic, LOCAL_APIC_LINT0 }, &self->pic),
-              self->pic, ret_error)
-      || !added (self, "I/O APIC", io_apic_new (&self->host, local_apic_deliver, self->local_apic, &self->io_apic), self->io_apic,
+              &self->pic, ret_error)
+      || !added (self, "I/O APIC", io_apic_new (&self->host, local_apic_deliver, self->local_apic, &self->io_apic), &self->io_apic,
                  ret_error))
     return false;
   local_apic_connect_io_apic (self->local_apic, io_apic_eoi, self->io_apic);
   cpu->lines.acknowledge = local_apic_acknowledge;
   cpu->lines.controller = self->local_apic;
   cpu->lines.apic_base_written = apic_base_written;
-  cpu->lines.set_ferr = fpu_error;
-  cpu->lines.ferr_controller = self;
+  cpu->lines.ferr = irq_line (self, 13);
   return true;
 }
 
@@ -285,12 +278,12 @@ add_pci (Board *self, char **ret_error)
 
   for (unsigned i = 0; i < 16; i++)
     isa[i] = (IrqLine) { pirq_to_isa, self, i };
-  if (!added (self, "ISA bridge", piix3_new (&self->host, isa, reset, &self->piix3), self->piix3, ret_error))
+  if (!added (self, "ISA bridge", piix3_new (&self->host, isa, reset, &self->piix3), &self->piix3, ret_error))
     return false;
   for (unsigned i = 0; i < 4; i++)
     pirqs[i] = (IrqLine) { piix3_set_pirq, self->piix3, i };
   if (!added (self, "PCI bus", pci_bus_new (&self->host, pirqs, piix3_device (self->piix3), &piix3_reset_control, &self->pci),
-              self->pci, ret_error)
+              &self->pci, ret_error)
       || !load_firmware (self, ret_error))
     return false;
   self->machine->cpu->lines.smm_changed = i440fx_smm_changed;
@@ -298,7 +291,7 @@ add_pci (Board *self, char **ret_error)
   if (piix3_attach (self->piix3, self->pci, DEVFN_ISA) < 0)
     return refuse (ret_error, "ISA bridge: its slot is taken");
   return added (self, "power management",
-                piix4_pm_new (&self->host, self->pci, DEVFN_PM, irq_line (self, PIIX4_PM_SCI_IRQ), smi, off, &self->pm), self->pm,
+                piix4_pm_new (&self->host, self->pci, DEVFN_PM, irq_line (self, PIIX4_PM_SCI_IRQ), smi, off, &self->pm), &self->pm,
                 ret_error);
 }
 
@@ -307,10 +300,10 @@ add_timers (Board *self, char **ret_error)
 {
   const MachineConfig *config = &self->machine->config;
 
-  return added (self, "timer", pit_new (&self->host, irq_line (self, 0), &self->pit), self->pit, ret_error)
-         && added (self, "speaker", speaker_new (&self->host, self->pit, config->sound, &self->speaker), self->speaker, ret_error)
-         && added (self, "clock", rtc_new (&self->host, irq_line (self, 8), config->rtc_unix_seconds, &self->rtc), self->rtc, ret_error)
-         && added (self, "DMA", dma_new (&self->host, &self->dma), self->dma, ret_error);
+  return added (self, "timer", pit_new (&self->host, irq_line (self, 0), &self->pit), &self->pit, ret_error)
+         && added (self, "speaker", speaker_new (&self->host, self->pit, config->sound, &self->speaker), &self->speaker, ret_error)
+         && added (self, "clock", rtc_new (&self->host, irq_line (self, 8), config->rtc_unix_seconds, &self->rtc), &self->rtc, ret_error)
+         && added (self, "DMA", dma_new (&self->host, &self->dma), &self->dma, ret_error);
 }
 
 static void
@@ -342,20 +335,20 @@ add_input (Board *self, char **ret_error)
   IrqLine irq_1 = irq_line (self, 1), irq_12 = irq_line (self, 12), keyboard_a20;
   BackDoorRegisters registers = { read_register, write_register, self->machine->cpu };
 
-  if (!added (self, "port 92h", port92_new (&self->host, a20, reset, &self->port92), self->port92, ret_error)
-      || !added (self, "keyboard", ps2_keyboard_new (&self->keyboard), self->keyboard, ret_error)
-      || !added (self, "mouse", ps2_mouse_new (&self->mouse), self->mouse, ret_error))
+  if (!added (self, "port 92h", port92_new (&self->host, a20, reset, &self->port92), &self->port92, ret_error)
+      || !added (self, "keyboard", ps2_keyboard_new (&self->keyboard), &self->keyboard, ret_error)
+      || !added (self, "mouse", ps2_mouse_new (&self->mouse), &self->mouse, ret_error))
     return false;
   keyboard_a20 = (IrqLine) { port92_follow_a20, self->port92, 0 };
   if (!added (self, "keyboard controller",
               i8042_new (&self->host, ps2_keyboard_port (self->keyboard), ps2_mouse_port (self->mouse), &irq_1, &irq_12, &keyboard_a20,
                          &reset, &self->i8042),
-              self->i8042, ret_error)
-      || !added (self, "typing", keyboard_text_new (&self->host, self->keyboard, &self->typer), self->typer, ret_error))
+              &self->i8042, ret_error)
+      || !added (self, "typing", keyboard_text_new (&self->host, self->keyboard, &self->typer), &self->typer, ret_error))
     return false;
   if (self->machine->config.undetectable)
     return true;
-  return added (self, "back door", vmmouse_new (&self->host, &registers, self->mouse, &self->vmmouse), self->vmmouse, ret_error);
+  return added (self, "back door", vmmouse_new (&self->host, &registers, self->mouse, &self->vmmouse), &self->vmmouse, ret_error);
 }
 
 static bool
@@ -368,16 +361,16 @@ add_ports (Board *self, char **ret_error)
   for (unsigned i = 0; i < MACHINE_N_SERIALS; i++)
     if (!added (self, "serial port",
                 uart_new (&self->host, serial_ports[i], irq_line (self, serial_irqs[i]), config->serials[i], false, &self->serials[i]),
-                self->serials[i], ret_error))
+                &self->serials[i], ret_error))
       return false;
   if (!added (self, "parallel port", parallel_new (&self->host, 0x378, irq_line (self, 7), config->parallel, &self->parallel),
-              self->parallel, ret_error))
+              &self->parallel, ret_error))
     return false;
   if (!config->debug && !config->exit_port)
     return true;
   return added (self, "debug port",
                 debug_port_new (&self->host, config->debug, config->exit_port, exit_port_written, self->machine, &self->debug),
-                self->debug, ret_error);
+                &self->debug, ret_error);
 }
 
 /* --- firmware configuration ------------------------------------------------------------------------------------ */
@@ -415,7 +408,7 @@ add_firmware_configuration (Board *self, char **ret_error)
   static const char *const names[N_CPU_MODELS] = { "Pentium", "Pentium II", "Pentium III", "Pentium M" };
   int result;
 
-  if (!added (self, "fw_cfg", fw_cfg_new (&self->host, &self->fw_cfg), self->fw_cfg, ret_error))
+  if (!added (self, "fw_cfg", fw_cfg_new (&self->host, &self->fw_cfg), &self->fw_cfg, ret_error))
     return false;
   result = fw_cfg_add_item (self->fw_cfg, FW_CFG_RAM_SIZE, &ram_bytes, sizeof ram_bytes);
   if (result == 0)
@@ -488,7 +481,7 @@ add_floppies (Board *self, char **ret_error)
   const MachineConfig *config = &self->machine->config;
   DmaPort port = { fdc_dma_transfer, fdc_dma_request, self->dma };
 
-  if (!added (self, "floppy controller", fdc_new (&self->host, irq_line (self, 6), 0x3f0, &port, 2, &self->fdc), self->fdc, ret_error))
+  if (!added (self, "floppy controller", fdc_new (&self->host, irq_line (self, 6), 0x3f0, &port, 2, &self->fdc), &self->fdc, ret_error))
     return false;
   for (unsigned i = 0; i < config->n_floppy_drives && i < MACHINE_N_FLOPPIES; i++)
     {
@@ -509,10 +502,10 @@ add_disks (Board *self, char **ret_error)
 
   for (unsigned i = 0; i < 2; i++)
     if (!added (self, "IDE channel",
-                ide_channel_new (&self->host, irq_line (self, 14 + i), command_ports[i], control_ports[i], &self->ide[i]), self->ide[i],
+                ide_channel_new (&self->host, irq_line (self, 14 + i), command_ports[i], control_ports[i], &self->ide[i]), &self->ide[i],
                 ret_error))
       return false;
-  if (!added (self, "IDE", ide_pci_new (&self->host, self->pci, DEVFN_IDE, self->ide[0], self->ide[1], &self->ide_pci), self->ide_pci,
+  if (!added (self, "IDE", ide_pci_new (&self->host, self->pci, DEVFN_IDE, self->ide[0], self->ide[1], &self->ide_pci), &self->ide_pci,
               ret_error))
     return false;
   for (unsigned i = 0; i < MACHINE_N_DISKS && result == 0; i++)
@@ -543,7 +536,7 @@ add_network (Board *self, char **ret_error)
 
   return !config->has_network
          || added (self, "network card",
-                   rtl8139_new (&self->host, self->pci, DEVFN_NETWORK, config->network, config->mac, &self->network), self->network, ret_error);
+                   rtl8139_new (&self->host, self->pci, DEVFN_NETWORK, config->network, config->mac, &self->network), &self->network, ret_error);
 }
 
 /* --- the wires as a device -------------------------------------------------------------------------------------- */
@@ -584,6 +577,7 @@ board_new (Machine *machine, char **ret_error)
 {
   Board *self = calloc (1, sizeof *self);
   const MachineConfig *config = &machine->config;
+  Device *wires = &self->parent;
 
   if (!self)
     return NULL;
@@ -591,10 +585,10 @@ board_new (Machine *machine, char **ret_error)
   self->host = (DeviceHost) { machine->bus, machine->memory, machine->clock };
   self->parent.klass = &wires_class;
   machine->board = self;
-  if (added (self, "wires", 0, self, ret_error) && add_interrupts (self, ret_error) && add_pci (self, ret_error) && add_timers (self, ret_error) && add_input (self, ret_error)
+  if (added (self, "wires", 0, &wires, ret_error) && add_interrupts (self, ret_error) && add_pci (self, ret_error) && add_timers (self, ret_error) && add_input (self, ret_error)
       && add_ports (self, ret_error)
       && added (self, "VGA", vga_new (&self->host, self->pci, DEVFN_VGA, config->vga_firmware, config->n_vga_firmware, &self->vga),
-                self->vga, ret_error)
+                &self->vga, ret_error)
       && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_network (self, ret_error)
       && add_firmware_configuration (self, ret_error))
     {

@@ -502,7 +502,7 @@ hook_kick (Cpu *cpu)
 {
   Translator *self = cpu->engine;
 
-  if (is_processor_thread && !self->hot->inside)
+  if (!self->hot->inside && (pid_t) syscall (SYS_gettid) == self->thread)
     return;                     /* in C: the request is looked at before translated code runs */
   if (self->thread)
     syscall (SYS_tgkill, getpid (), self->thread, kick_signal ());

@@ -90,7 +90,9 @@ guest_open (Guest *guest)
   guest->cpu->gdt_limit = 0x7f;
   guest->cpu->idt_limit = 0;
   guest->cpu->ldt = (Segment) { .base = DESCRIPTORS_LINEAR + 0x800, .limit = 7, .selector = 0x50, .attributes = 0x82 };
-  guest->cpu->task = (Segment) { .base = 0, .limit = 0x67, .selector = 0x40, .attributes = 0x8b };
+  /* No I/O permission map. */
+  put32 (ram + DESCRIPTORS + 0xc00 + 0x64, 0xffff0000u);
+  guest->cpu->task = (Segment) { .base = DESCRIPTORS_LINEAR + 0xc00, .limit = 0x67, .selector = 0x40, .attributes = 0x8b };
   tlb_flush (guest->cpu, true);
 }
 
@@ -283,6 +285,7 @@ compare_states (Differences *differences, const NativeState *native, const Nativ
   uint16_t a, b;
 
   differ (differences, "vector", (unsigned) native->vector, (unsigned) guest->vector);
+
   if (native->vector == guest->vector)
     {
       differ (differences, "error", native->error, guest->error);
@@ -293,10 +296,11 @@ compare_states (Differences *differences, const NativeState *native, const Nativ
     differ (differences, names[i], native->regs[i], guest->regs[i]);
   differ (differences, "eip", native->eip, guest->eip);
   differ (differences, "eflags", native->eflags & mask, guest->eflags & mask);
-  differ (differences, "es", native->es, guest->es);
+  /* The host's interrupts turn null selectors 1 ... 3 into 0 (SDM vol. 2, IRET). */
+  differ (differences, "es", native->es > 3 ? native->es : 0, guest->es > 3 ? guest->es : 0);
   differ (differences, "ss", native->ss, guest->ss);
-  differ (differences, "ds", native->ds, guest->ds);
-  differ (differences, "gs", native->gs, guest->gs);
+  differ (differences, "ds", native->ds > 3 ? native->ds : 0, guest->ds > 3 ? guest->ds : 0);
+  differ (differences, "gs", native->gs > 3 ? native->gs : 0, guest->gs > 3 ? guest->gs : 0);
   memcpy (&a, native->fxsave, 2);
   memcpy (&b, guest->fxsave, 2);
   differ (differences, "fcw", a, b);
@@ -313,16 +317,23 @@ compare_states (Differences *differences, const NativeState *native, const Nativ
     differ_bytes (differences, "xmm", i, native->fxsave + 160 + 16 * i, guest->fxsave + 160 + 16 * i, 16);
 }
 
-/* Fields of a stored environment that the host does not keep as a Pentium III does: AMD processors write the instruction and
- * operand pointers only while an exception is pending, newer ones of both vendors never the selectors; MXCSR_MASK names bits
- * of the host. */
+/* Memory that may differ.  Fields of a stored environment that the host does not keep as a Pentium III does: AMD processors
+ * write the instruction and operand pointers only while an exception is pending, newer ones of both vendors never the
+ * selectors; MXCSR_MASK names bits of the host.  And the upper half of a pushed segment register, which is zero or left as
+ * it was (SDM vol. 2, PUSH). */
 static void
-ignore_environment (Guest *guest, const NativeCase *test, const DecodedInsn *insn)
+ignore_memory (Guest *guest, const NativeCase *test, const DecodedInsn *insn, const NativeState *native)
 {
   const char *mnemonic = insn_rows[test->row].mnemonic;
   uint32_t first, length;
   uint32_t address = insn->displacement;
 
+  if (!strcmp (mnemonic, "PUSH") && strlen (insn_rows[test->row].form) == 2 && insn_rows[test->row].form[1] == 'S'
+      && insn->operand_size == 4 && native->vector == -1)
+    {
+      memcpy (guest_bytes (guest, native->regs[REG_ESP] + 2), native_bytes (native->regs[REG_ESP] + 2), 2);
+      return;
+    }
   if (!strcmp (mnemonic, "FNSTENV") || !strcmp (mnemonic, "FNSAVE"))
     {
       first = insn->operand_size == 4 ? 12 : 6;
@@ -519,7 +530,7 @@ run_case (unsigned row, uint64_t seed, unsigned *reports, bool quiet, unsigned *
   memcpy (guest_bytes (&guest, NATIVE_CODE), native_bytes (NATIVE_CODE), 256);
   guest_run (&guest, &test, &insn, decoded, &ours);
   if (decoded == 0)
-    ignore_environment (&guest, &test, &insn);
+    ignore_memory (&guest, &test, &insn, &native);
   differences.text = g_string_new (NULL);
   compare_states (&differences, &native, &ours, decoded == 0 && native.vector == -1 ? undefined_flags (&test, &insn) : 0);
   compare_memory (&differences, &guest);
@@ -584,7 +595,8 @@ test_group (const void *data)
       }
   g_test_message ("%" G_GUINT64_FORMAT " cases over %u rows, %u explained differences, %" G_GUINT64_FORMAT " failures in %u rows",
                   run, n_rows, explained, failed, failed_rows);
-  g_assert_cmpuint (failed, ==, 0);
+  if (failed > 0)
+    g_test_fail ();
 }
 
 int

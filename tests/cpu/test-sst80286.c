@@ -4,8 +4,13 @@
  * The folder comes from the environment variable BULKHEAD_SST80286 or the first argument; without one the test is
  * skipped.  Differences that are right on a P6, and therefore not compared: FLAGS bits 12 … 15; instructions with a
  * LOCK prefix or longer than 10 bytes; x87; undefined flags (the folder's metadata.json has the masks; RCL and RCR by more
- * than 8 also leave OF open).  For tests that end in an exception the pushed FLAGS are compared under the same mask. */
+ * than 8 also leave OF open).  For tests that end in an exception the pushed FLAGS are compared under the same mask, and
+ * three more things differ as they should: a word across the end of the stack segment is vector 12, where the 286 raised
+ * 13 for every segment (SDM vol. 3, 6.15, #SS); a string instruction that faults leaves SI, DI and CX as they were (the 286
+ * was not restartable in real mode); FS and GS exist. */
 #include "bare-machine.h"
+
+#include "interpreter.h"
 
 #include <glib.h>
 #include <json-glib/json-glib.h>
@@ -28,7 +33,7 @@ typedef struct
   uint32_t n_bytes;
   Image before, after;
   bool has_exception;
-  uint32_t flags_address;
+  uint8_t exception;
 } Vector;
 
 enum { AX, BX, CX, DX, CS, SS, DS, ES, SP, BP, SI, DI, IP, FLAGS };
@@ -101,7 +106,7 @@ parse_vector (const uint8_t *at, const uint8_t *end, Vector *vector)
       else if (!memcmp (at, "EXCP", 4))
         {
           vector->has_exception = true;
-          vector->flags_address = u32 (body + 1);
+          vector->exception = body[0];
         }
       at = body + length;
     }
@@ -118,6 +123,21 @@ has_lock (const Vector *vector)
       default: return false;
       }
   return false;
+}
+
+/* The opcode behind the prefixes. */
+static uint8_t
+find_opcode (const Vector *vector, uint8_t *ret_modrm)
+{
+  for (uint32_t i = 0; i + 1 < vector->n_bytes; i++)
+    switch (vector->bytes[i])
+      {
+      case 0x26: case 0x2e: case 0x36: case 0x3e: case 0xf2: case 0xf3: continue;
+      default:
+        *ret_modrm = vector->bytes[i + 1];
+        return vector->bytes[i];
+      }
+  return 0;
 }
 
 static void
@@ -159,11 +179,26 @@ run_vector (const Vector *vector, uint16_t flags_mask, GString *report)
 {
   static const char *const names[] = { "ax", "bx", "cx", "dx", "cs", "ss", "ds", "es", "sp", "bp", "si", "di", "ip", "flags" };
   Cpu *cpu = machine.cpu;
+  uint32_t flags_address = 0;
+  bool is_string, is_stack;
   ExitReason reason;
+  uint8_t opcode, modrm = 0;
 
+  opcode = find_opcode (vector, &modrm);
+  is_string = (opcode >= 0x6c && opcode <= 0x6f) || (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xaa && opcode <= 0xaf);
   load (cpu, &vector->before);
   g_string_truncate (report, 0);
+  cpu->exception_vector = 0xff;
+  for (unsigned i = 0; vector->has_exception && vector->exception == VECTOR_GP && (opcode < 0xcc || opcode > 0xce) && i < 100 && cpu->exception_vector == 0xff; i++)
+    cpu_step (cpu);
+  is_stack = vector->has_exception && vector->exception == VECTOR_GP && cpu->exception_vector == VECTOR_SS;
   reason = bare_machine_run (&machine, 100000);
+  if (vector->has_exception)
+    {
+      uint16_t ss = vector->before.regs[SS], sp = vector->after.mask >> SP & 1 ? vector->after.regs[SP] : vector->before.regs[SP];
+
+      flags_address = ((uint32_t) ss << 4) + (uint16_t) (sp + 4);
+    }
   if (reason != EXIT_HALT)
     g_string_append_printf (report, " ended with %d", reason);
   for (unsigned i = 0; i < 14; i++)
@@ -171,6 +206,8 @@ run_vector (const Vector *vector, uint16_t flags_mask, GString *report)
       uint16_t expected = vector->after.mask >> i & 1 ? vector->after.regs[i] : vector->before.regs[i];
       uint16_t mask = i == FLAGS ? flags_mask & 0xfd5 : 0xffff;
 
+      if (is_string && vector->has_exception && (i == SI || i == DI || i == CX))
+        continue;
       if ((expected ^ actual (cpu, i)) & mask)
         g_string_append_printf (report, " %s %04x, not %04x", names[i], actual (cpu, i) & mask, expected & mask);
     }
@@ -180,9 +217,9 @@ run_vector (const Vector *vector, uint16_t flags_mask, GString *report)
       uint8_t expected = vector->after.ram[i * 5 + 4], byte, mask = 0xff;
 
       guest_memory_read (machine.memory, address, &byte, 1);
-      if (vector->has_exception && address == vector->flags_address)
+      if (vector->has_exception && address == flags_address)
         mask = (uint8_t) (flags_mask & 0xd5);
-      else if (vector->has_exception && address == vector->flags_address + 1)
+      else if (vector->has_exception && address == flags_address + 1)
         mask = (uint8_t) ((flags_mask & 0x0f00) >> 8);
       if ((byte ^ expected) & mask)
         g_string_append_printf (report, " [%06x] %02x, not %02x", address, byte, expected);
@@ -192,7 +229,16 @@ run_vector (const Vector *vector, uint16_t flags_mask, GString *report)
     guest_memory_write (machine.memory, u32 (vector->before.ram + i * 5), "", 1);
   for (uint32_t i = 0; i < vector->after.n_ram; i++)
     guest_memory_write (machine.memory, u32 (vector->after.ram + i * 5), "", 1);
-  return report->len == 0;
+  return is_stack || report->len == 0;
+}
+
+/* MOV to or from segment register 4 … 7: the 286 knew four. */
+static bool
+needs_no_fs (const Vector *vector)
+{
+  uint8_t modrm = 0, opcode = find_opcode (vector, &modrm);
+
+  return (opcode == 0x8c || opcode == 0x8e) && modrm & 0x20;
 }
 
 static uint16_t
@@ -238,7 +284,7 @@ test_opcode (gconstpointer data)
 
           parse_vector (bytes->data + at + 8, bytes->data + at + 8 + length, &vector);
           n++;
-          if (has_lock (&vector) || vector.n_bytes > 11)
+          if (has_lock (&vector) || vector.n_bytes > 11 || needs_no_fs (&vector))
             n_skipped++;
           else if (!run_vector (&vector, flags_mask, report))
             {
@@ -289,6 +335,10 @@ main (int argc, char **argv)
     }
   opcodes = json_object_get_object_member (json_node_get_object (json_parser_get_root (parser)), "opcodes");
   bare_machine_init (&machine, CPU_MODEL_PENTIUM3, 16 << 20);
+  /* Every port reads all ones. */
+  bus_release (machine.bus, &machine.device, &bare_text_region);
+  bus_release (machine.bus, &machine.device, &bare_exit_region);
+  bus_release (machine.bus, &machine.device, &bare_port_region);
   while ((name = g_dir_read_name (dir)))
     {
       if (!g_str_has_suffix (name, ".MOO.gz") || (name[0] == 'D' && name[1] >= '8' && g_ascii_isxdigit (name[1])) || g_str_has_prefix (name, "9B"))

@@ -368,6 +368,9 @@ test_fw_cfg_ports (Fixture *f, gconstpointer data)
     text[i] = (char) bus_read_port (f->bus, 0x511, 1);
   g_assert_cmpstr (text, ==, "QEMU");
   g_assert_cmphex (bus_read_port (f->bus, 0x511, 1), ==, 0);
+  /* Architecture-local item 0 is not the signature. */
+  bus_write_port (f->bus, 0x510, 2, 0x8000);
+  g_assert_cmphex (bus_read_port (f->bus, 0x511, 1), ==, 0);
   bus_write_port (f->bus, 0x510, 2, 0x7fff);
   g_assert_cmphex (bus_read_port (f->bus, 0x511, 1), ==, 0);
   g_assert_cmpint (fw_cfg_add_item (f->fw_cfg, 0x1000, "x", 1), ==, -EINVAL);

@@ -651,9 +651,11 @@ test_high_ticks (void)
   heard = 0;
   heard_until = 0;
   pit_on_change2 (pit, listen, NULL);
-  for (unsigned round = 0; round < 1000; round++)
+  for (unsigned round = 0; round < 3000; round++)
     {
-      program (2, (unsigned) g_rand_int_range (random, 0, 6), (uint16_t) g_rand_int_range (random, 2, 40));
+      unsigned mode = (unsigned) g_rand_int_range (random, 0, 6);
+
+      program (2, mode, (uint16_t) g_rand_int_range (random, 2, 40));
       for (int i = g_rand_int_range (random, 1, 150); i > 0; i--)
         {
           unsigned action = (unsigned) g_rand_int_range (random, 0, 100);
