@@ -149,7 +149,9 @@ record_map (void *data, uint32_t first_guest_page, uint32_t n_pages)
   Lockstep *self = data;
 
   (void) first_guest_page, (void) n_pages;
+  /* The reference sees the new map from the next chunk on, which begins behind this instruction. */
   self->map_changed = true;
+  cpu_request_exit (self->cpu, CPU_REQUEST_EVENT);
 }
 
 static int
@@ -496,6 +498,8 @@ take_events (Lockstep *self)
   reference->init_pending = cpu->init_pending;
   reference->ignne = cpu->ignne;
   reason = cpu_take_events (cpu);
+  if (self->map_changed)
+    copy_map (self);
   if (cpu_take_events (reference) != reason && !self->replay_error[0])
     snprintf (self->replay_error, sizeof self->replay_error, "pending events end differently");
   reference->interrupt_line = cpu->interrupt_line;
