@@ -50,6 +50,8 @@ make_alarm (Machine *self)
   alarmed_machine = self;
   sigemptyset (&action.sa_mask);
   event._sigev_un._tid = (pid_t) syscall (SYS_gettid);
+  /* The engine's own signal, which the handler sends, arrives when this handler has returned. */
+  sigfillset (&action.sa_mask);
   if (sigaction (SIGRTMIN + ALARM_SIGNAL_OFFSET, &action, NULL) < 0)
     return false;
   return self->config.clock_source != CLOCK_HOST || timer_create (CLOCK_MONOTONIC, &event, &self->alarm) == 0;
