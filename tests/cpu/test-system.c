@@ -43,7 +43,7 @@ add_line (const char *program, const char *text, bool ok)
   /* A program that runs in circles says things twice. */
   if (!seen)
     seen = g_hash_table_new (g_str_hash, g_str_equal);
-  if (!g_hash_table_add (seen, g_strdup (path)))
+  if (!*name || !g_hash_table_add (seen, g_strdup (path)))
     return;
   g_test_add_data_func (path, line, test_line);
 }
