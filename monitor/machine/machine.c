@@ -229,8 +229,11 @@ machine_call (Machine *self, void (*call) (Machine *self, void *data), void *dat
     }
   if (self->ended)
     {
+      /* Nobody runs any more: while the owner lets it linger, the caller looks for itself. */
+      if (self->lingering)
+        call (self, data);
       pthread_mutex_unlock (&self->lock);
-      return -ESHUTDOWN;
+      return self->lingering ? 0 : -ESHUTDOWN;
     }
   *self->mail_tail = &mail;
   self->mail_tail = &mail.next;
@@ -423,6 +426,14 @@ machine_want_end (Machine *self, MachineEnd end, uint32_t value)
       self->end_value = value;
     }
   cpu_request_exit (self->cpu, CPU_REQUEST_STOP);
+}
+
+void
+machine_linger (Machine *self, bool linger)
+{
+  pthread_mutex_lock (&self->lock);
+  self->lingering = linger;
+  pthread_mutex_unlock (&self->lock);
 }
 
 void
