@@ -14,6 +14,7 @@
 #include "dma.h"
 #include "fdc.h"
 #include "firmware.h"
+#include "fpu-error.h"
 #include "fw-cfg.h"
 #include "guest-memory.h"
 #include "i440fx.h"
@@ -68,6 +69,7 @@ struct Board
   Pic         *pic;
   LocalApic   *local_apic;
   IoApic      *io_apic;
+  FpuError    *fpu_error;
   Pit         *pit;
   Speaker     *speaker;
   Rtc         *rtc;
@@ -262,11 +264,15 @@ add_interrupts (Board *self, char **ret_error)
       || !added (self, "I/O APIC", io_apic_new (&self->host, local_apic_deliver, self->local_apic, &self->io_apic), &self->io_apic,
                  ret_error))
     return false;
+  if (!added (self, "x87 error latch",
+              fpu_error_new (&self->host, irq_line (self, 13), (IrqLine) { cpu_set_ignne_line, cpu, 0 }, &self->fpu_error),
+              &self->fpu_error, ret_error))
+    return false;
   local_apic_connect_io_apic (self->local_apic, io_apic_eoi, self->io_apic);
   cpu->lines.acknowledge = local_apic_acknowledge;
   cpu->lines.controller = self->local_apic;
   cpu->lines.apic_base_written = apic_base_written;
-  cpu->lines.ferr = irq_line (self, 13);
+  cpu->lines.ferr = (IrqLine) { fpu_error_set_ferr, self->fpu_error, 0 };
   return true;
 }
 
