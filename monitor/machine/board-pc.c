@@ -481,6 +481,20 @@ drive_for_image (const BlockBackend *image)
   return FLOPPY_DRIVE_1440K;
 }
 
+static void
+host_disk_full (void *board)
+{
+  machine_stall (((Board *) board)->machine);
+}
+
+void
+board_retry_drives (Board *self)
+{
+  for (unsigned i = 0; i < 2; i++)
+    ide_retry (self->ide[i]);
+  fdc_retry (self->fdc);
+}
+
 static bool
 add_floppies (Board *self, char **ret_error)
 {
@@ -489,6 +503,7 @@ add_floppies (Board *self, char **ret_error)
 
   if (!added (self, "floppy controller", fdc_new (&self->host, irq_line (self, 6), 0x3f0, &port, 2, &self->fdc), &self->fdc, ret_error))
     return false;
+  fdc_set_full_handler (self->fdc, host_disk_full, self);
   for (unsigned i = 0; i < config->n_floppy_drives && i < MACHINE_N_FLOPPIES; i++)
     {
       fdc_set_drive (self->fdc, i, drive_for_image (config->floppies[i]));
@@ -511,6 +526,8 @@ add_disks (Board *self, char **ret_error)
                 ide_channel_new (&self->host, irq_line (self, 14 + i), command_ports[i], control_ports[i], &self->ide[i]), &self->ide[i],
                 ret_error))
       return false;
+  for (unsigned i = 0; i < 2; i++)
+    ide_set_full_handler (self->ide[i], host_disk_full, self);
   if (!added (self, "IDE", ide_pci_new (&self->host, self->pci, DEVFN_IDE, self->ide[0], self->ide[1], &self->ide_pci), &self->ide_pci,
               ret_error))
     return false;

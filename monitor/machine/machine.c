@@ -320,6 +320,40 @@ sleep_until_event (Machine *self)
   pthread_cond_timedwait (&self->wake, &self->lock, &until);
 }
 
+void
+machine_stall (Machine *self)
+{
+  self->stalled = true;
+  clock_stop (self->clock);
+  cpu_request_exit (self->cpu, CPU_REQUEST_STOP);
+  if (!self->stall_told && self->on_stall)
+    self->on_stall (self->on_stall_data, true);
+  self->stall_told = true;
+}
+
+/* A second later the drives try again; if the disk is still full they stall the machine again. Called with the lock held. */
+static void
+wait_for_space (Machine *self)
+{
+  struct timespec until;
+
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_sec++;
+  pthread_cond_timedwait (&self->wake, &self->lock, &until);
+  if (self->paused || self->end != MACHINE_END_NONE)
+    return;
+  self->stalled = false;
+  self->alarm_deadline_ns = UINT64_MAX;
+  clock_start (self->clock);
+  board_retry_drives (self->board);
+  if (!self->stalled)
+    {
+      self->stall_told = false;
+      if (self->on_stall)
+        self->on_stall (self->on_stall_data, false);
+    }
+}
+
 static void
 set_limit (Machine *self)
 {
@@ -389,6 +423,11 @@ machine_run (Machine *self, uint32_t *ret_value)
           sleep_until_event (self);
           continue;
         }
+      if (self->stalled)
+        {
+          wait_for_space (self);
+          continue;
+        }
       if (self->halted && !self->cpu->exit_request)
         {
           sleep_until_event (self);
@@ -437,6 +476,13 @@ machine_linger (Machine *self, bool linger)
 }
 
 void
+machine_on_stall (Machine *self, void (*stalled) (void *data, bool stalled), void *data)
+{
+  self->on_stall = stalled;
+  self->on_stall_data = data;
+}
+
+void
 machine_on_change (Machine *self, void (*changed) (void *data), void *data)
 {
   self->changed = changed;
@@ -459,7 +505,8 @@ machine_resume (Machine *self)
   if (!self->paused)
     return;
   self->paused = false;
-  clock_start (self->clock);
+  if (!self->stalled)
+    clock_start (self->clock);
   /* The host timer was set for the time before the pause. */
   self->alarm_deadline_ns = UINT64_MAX;
   tell (self);

@@ -97,6 +97,9 @@ void machine_linger (Machine *self, bool linger);
 /* Told on the machine's thread when the run state changes or the machine ends. */
 void machine_on_change (Machine *self, void (*changed) (void *data), void *data);
 
+/* Told on the machine's thread when the host's disk is full and the guest waits (true), and when it goes on (false). */
+void machine_on_stall (Machine *self, void (*stalled) (void *data, bool stalled), void *data);
+
 /* --- on the machine's thread (inside machine_call) --------------------------------------------------------------- */
 
 void machine_pause  (Machine *self);

@@ -244,6 +244,13 @@ wait_for_signal (void *data)
   return NULL;
 }
 
+static void
+tell_stalled (void *data, bool stalled)
+{
+  fail (stalled ? "the disk with the images is full: the machine waits and goes on when there is space again"
+                : "there is space again: the machine goes on");
+}
+
 static int
 run (Standalone *self)
 {
@@ -258,6 +265,7 @@ run (Standalone *self)
   pthread_sigmask (SIG_BLOCK, &set, NULL);
   signal (SIGPIPE, SIG_IGN);
   ending_machine = self->machine;
+  machine_on_stall (self->machine, tell_stalled, NULL);
   if (pthread_create (&thread, NULL, wait_for_signal, &set) == 0)
     pthread_detach (thread);
   if (self->control)
