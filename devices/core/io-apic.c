@@ -214,7 +214,7 @@ io_apic_reset (Device *device)
 
   self->select = 0;
   self->id = 0;
-  self->lines &= (1u << IO_APIC_N_INPUTS) - 1;  /* driven by others */
+  self->lines = 0;              /* reset reaches the whole machine: every device lets go of its line */
   for (unsigned i = 0; i < IO_APIC_N_INPUTS; i++)
     self->redirections[i].entry = ENTRY_MASKED;
 }

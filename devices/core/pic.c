@@ -446,14 +446,9 @@ pic_reset (Device *device)
 {
   Pic *self = (Pic *) device;
 
+  /* Reset reaches the whole machine: every device lets go of its line, before or after us. */
   for (unsigned i = 0; i < N_CHIPS; i++)
-    {
-      /* The lines are driven by others and keep their levels. */
-      uint8_t lines = self->chips[i].lines;
-
-      self->chips[i] = (Chip) { .lines = lines, .imr = 0, .icw3 = 7, .lowest = 7, .init_step = 1 };
-    }
-  self->chips[0].lines &= ~(1u << CASCADE);
+    self->chips[i] = (Chip) { .icw3 = 7, .lowest = 7, .init_step = 1 };
   self->output = 0;
   irq_line_set (&self->cpu_interrupt, false);
 }

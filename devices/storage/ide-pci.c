@@ -36,6 +36,7 @@ struct IdePci
   GuestMemory *memory;
   PciFunction  pci[1];
   Master       masters[2];
+  uint8_t      constants[256];  /* configuration after power on; not state */
 };
 
 /* ---------------------------------------------------------------- the masters */
@@ -228,6 +229,10 @@ ide_pci_check (Device *device)
           || (master->status & ~(STATUS_ACTIVE | STATUS_ERROR | STATUS_INTERRUPT | STATUS_CAPABLE)) || (master->table & 3))
         return -EBADMSG;
     }
+  /* What the guest cannot write, a state file cannot either.  The header type is the bus's: others share the slot. */
+  for (unsigned i = 0; i < sizeof self->constants; i++)
+    if (i != PCI_HEADER_TYPE && ((self->pci[0].config[i] ^ self->constants[i]) & ~self->pci[0].writable[i]))
+      return -EBADMSG;
   update_decode (self);
   return pci_function_restored (self->pci);
 }
@@ -239,9 +244,10 @@ ide_pci_reset (Device *device)
 {
   IdePci *self = (IdePci *) device;
 
+  for (unsigned i = 0; i < sizeof self->constants; i++)
+    if (i != PCI_HEADER_TYPE && i != PCI_COMMAND && i != PCI_COMMAND + 1)
+      self->pci[0].config[i] = self->constants[i];
   pci_function_reset (self->pci);
-  memset (self->pci[0].config + IDETIM, 0, 5);
-  self->pci[0].config[0x0d] = 0;
   for (unsigned i = 0; i < 2; i++)
     {
       Master *master = &self->masters[i];
@@ -294,6 +300,7 @@ ide_pci_new (const DeviceHost *host, PciBus *bus, uint8_t devfn, IdeChannel *pri
       free (self);
       return result;
     }
+  memcpy (self->constants, pci->config, sizeof self->constants);
   for (unsigned i = 0; i < 2; i++)
     {
       IdeBusMaster master = { master_transfer, master_interrupt, &self->masters[i] };

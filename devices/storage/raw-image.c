@@ -25,7 +25,7 @@ in_range (const BlockBackend *backend, uint64_t offset, uint64_t n_bytes)
   return offset <= backend->n_bytes && n_bytes <= backend->n_bytes - offset;
 }
 
-/* Quota and host file size limits are cured like a full disk: by making room. */
+/* A used-up quota is cured like a full disk: by making room. */
 static int
 host_error (void)
 {

@@ -28,7 +28,7 @@ struct Machine
   pthread_mutex_t lock;
   pthread_cond_t  wake, answered;
   pthread_t       thread;
-  bool            thread_known, ended;
+  bool            thread_known, ended, lingering;
   Mail           *mail, **mail_tail;
   void          (*changed) (void *data);
   void           *changed_data;

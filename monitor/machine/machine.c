@@ -36,7 +36,8 @@ alarm_rang (int signal_number)
   if (alarmed_machine)
     {
       alarmed_machine->alarm_deadline_ns = UINT64_MAX;
-      cpu_request_exit (alarmed_machine->cpu, CPU_REQUEST_EVENT);
+      /* STOP as well: when it rings between the timers' turn and the CPU's, the CPU must not start on an overdue timer. */
+      cpu_request_exit (alarmed_machine->cpu, CPU_REQUEST_EVENT | CPU_REQUEST_STOP);
     }
 }
 
@@ -49,6 +50,8 @@ make_alarm (Machine *self)
   alarmed_machine = self;
   sigemptyset (&action.sa_mask);
   event._sigev_un._tid = (pid_t) syscall (SYS_gettid);
+  /* The engine's own signal, which the handler sends, arrives when this handler has returned. */
+  sigfillset (&action.sa_mask);
   if (sigaction (SIGRTMIN + ALARM_SIGNAL_OFFSET, &action, NULL) < 0)
     return false;
   return self->config.clock_source != CLOCK_HOST || timer_create (CLOCK_MONOTONIC, &event, &self->alarm) == 0;
@@ -226,8 +229,11 @@ machine_call (Machine *self, void (*call) (Machine *self, void *data), void *dat
     }
   if (self->ended)
     {
+      /* Nobody runs any more: while the owner lets it linger, the caller looks for itself. */
+      if (self->lingering)
+        call (self, data);
       pthread_mutex_unlock (&self->lock);
-      return -ESHUTDOWN;
+      return self->lingering ? 0 : -ESHUTDOWN;
     }
   *self->mail_tail = &mail;
   self->mail_tail = &mail.next;
@@ -367,6 +373,7 @@ machine_run (Machine *self, uint32_t *ret_value)
     clock_start (self->clock);
   while (self->end == MACHINE_END_NONE)
     {
+      __atomic_and_fetch (&self->cpu->exit_request, ~(uint32_t) CPU_REQUEST_STOP, __ATOMIC_SEQ_CST);
       take_mail (self, false);
       if (self->end != MACHINE_END_NONE)
         break;
@@ -419,6 +426,14 @@ machine_want_end (Machine *self, MachineEnd end, uint32_t value)
       self->end_value = value;
     }
   cpu_request_exit (self->cpu, CPU_REQUEST_STOP);
+}
+
+void
+machine_linger (Machine *self, bool linger)
+{
+  pthread_mutex_lock (&self->lock);
+  self->lingering = linger;
+  pthread_mutex_unlock (&self->lock);
 }
 
 void

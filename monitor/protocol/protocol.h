@@ -27,6 +27,7 @@ enum
   PROTOCOL_TEXT_BYTES    = 1024,        /* with the final NUL */
   PROTOCOL_MIN_MEMORY    = 1,           /* MiB */
   PROTOCOL_MAX_MEMORY    = 3584,
+  PROTOCOL_EXTRA_MEMORY  = 32,          /* MiB behind the guest's RAM in the same file: video memory and ROMs */
   PROTOCOL_MAX_DEPTH     = 8,           /* backing files of one drive */
   PROTOCOL_SCREEN_BYTES  = 132 * 4 + 4, /* one row as UTF-8 with its NUL */
   PROTOCOL_SCREEN_ROWS   = 64,

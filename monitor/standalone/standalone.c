@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FIRMWARE = 4 << 20 };
+enum { MAX_FIRMWARE = 4 << 20, LAST_QUESTIONS_US = 300000 };
 
 typedef struct
 {
@@ -264,7 +264,12 @@ run (Standalone *self)
     control_start (self->control, self->machine, self->serials, MACHINE_N_SERIALS, open_medium);
   for (unsigned i = 0; i < MACHINE_N_SERIALS; i++)
     host_char_start (self->serials[i], self->machine);
+  /* A script that waits for the guest's last words still wants to ask for the screen or the statistics. */
+  machine_linger (self->machine, self->control != NULL);
   end = machine_run (self->machine, &value);
+  if (self->control && end != MACHINE_END_QUIT)
+    usleep (LAST_QUESTIONS_US);
+  machine_linger (self->machine, false);
   switch (end)
     {
     case MACHINE_END_EXIT_PORT:

@@ -35,11 +35,23 @@ typedef struct
   DeviceHost   host;
 } FakeHost;
 
+/* Making a memory is slow (its map covers 4 GiB), so the last one is kept for the next host, wiped. */
+static GuestMemory *fake_host_spare;
+
 static inline void
 fake_host_begin (FakeHost *self, uint64_t ram_bytes)
 {
   self->bus = bus_new ();
-  self->memory = ram_bytes ? guest_memory_new (ram_bytes, 0, -1, self->bus) : NULL;
+  self->memory = NULL;
+  if (ram_bytes && fake_host_spare && fake_host_spare->ram_bytes == ram_bytes)
+    {
+      self->memory = fake_host_spare;
+      fake_host_spare = NULL;
+      self->memory->bus = self->bus;
+      memset (self->memory->host, 0, ram_bytes);
+    }
+  else if (ram_bytes)
+    self->memory = guest_memory_new (ram_bytes, 0, -1, self->bus);
   self->clock = clock_new (CLOCK_MANUAL, NULL);
   clock_start (self->clock);
   self->host = (DeviceHost) { self->bus, self->memory, self->clock };
@@ -48,8 +60,9 @@ fake_host_begin (FakeHost *self, uint64_t ram_bytes)
 static inline void
 fake_host_end (FakeHost *self)
 {
-  if (self->memory)
-    guest_memory_free (self->memory);
+  if (fake_host_spare)
+    guest_memory_free (fake_host_spare);
+  fake_host_spare = self->memory;
   clock_free (self->clock);
   bus_free (self->bus);
 }
