@@ -3,7 +3,7 @@
  *
  *   test-system [--tap] PROGRAM.bin ...
  *
- * A program's name may end in @MODEL (protection@pentium-m.bin).  Programs whose name begins with "shutdown" must end in
+ * A program's name may end in --MODEL (paging--pentium-m.bin).  Programs whose name begins with "shutdown" must end in
  * shutdown, the others with the line "done". */
 #include "bare-machine.h"
 
@@ -51,11 +51,11 @@ add_line (const char *program, const char *text, bool ok)
 static CpuModel
 model_of (const char *program)
 {
-  const char *at = strchr (program, '@');
+  const char *at = strstr (program, "--");
   static const char *const names[N_CPU_MODELS] = { "pentium", "pentium2", "pentium3", "pentium-m" };
 
   for (unsigned i = 0; at && i < N_CPU_MODELS; i++)
-    if (!strcmp (at + 1, names[i]))
+    if (!strcmp (at + 2, names[i]))
       return (CpuModel) i;
   return CPU_MODEL_PENTIUM3;
 }
