@@ -47,6 +47,11 @@ enum
   HOST_TF            = 0x100,
 };
 
+#ifdef TRANSLATOR_TRACE
+static uint64_t site_hits[MAX_SITES];
+static struct { uint32_t eip, linear; uint64_t n, mapped; } fault_hits[65536];
+static struct { uint32_t eip; uint64_t n; } interp_hits[65536];
+#endif
 /* One machine per process; signal handlers have no other way to find it. */
 static Translator *active;
 static __thread bool is_processor_thread;
@@ -195,7 +200,8 @@ reconsider (Translator *self, const Site *site)
       if (++stat->hits >= BACK_HITS << stat->patience)
         {
           stat->soft = false;
-          stat->hits = stat->faults = 0;
+          stat->hits = 0;
+          stat->faults = 1;
           if (stat->patience < 8)
             stat->patience++;
           self->unsoften = true;
@@ -252,6 +258,9 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_FPU)
     fpu_to_cpu (self);
   self->n_callouts++;
+#ifdef TRANSLATOR_TRACE
+  site_hits[number]++;
+#endif
   if (flags & SITE_SOFT)
     reconsider (self, site);
   before = cpu->instructions;
@@ -353,6 +362,13 @@ on_fault (int number, siginfo_t *info, void *data)
           return;
         }
       self->n_faults++;
+#ifdef TRANSLATOR_TRACE
+      const Unit *u; const InsnRecord *r = unit_find_record (self, (uint32_t) offset, &u);
+      uint32_t fe = r ? self->pages[u->page].linear_page << 12 | r->offset : 0;
+      fault_hits[fe * 2654435761u >> 16].n++;
+      fault_hits[fe * 2654435761u >> 16].eip = fe;
+      fault_hits[fe * 2654435761u >> 16].linear = linear;
+#endif
       if (linear < WINDOW_BYTES && space_map_fault (self, self->space, (uint32_t) linear, registers[REG_ERR] & 2, false))
         return;
       self->fault_linear = linear < WINDOW_BYTES ? (uint32_t) linear : 0;
@@ -402,14 +418,14 @@ on_kick (int number, siginfo_t *info, void *data)
   offset = (uint64_t) registers[REG_RIP] - self->code;
   if (offset >= CODE_BYTES || offset < self->glue_end)
     {
-      bool was_stepping = self->stepping;
-
-      registers[REG_EFL] &= ~(greg_t) HOST_TF;
-      self->stepping = false;
-      /* In the glue on the way in, or inside another handler on top of translated code. */
-      if (self->hot->inside && self->cpu->exit_request && !(was_stepping && offset < CODE_BYTES))
-        retry_kick (self);
-      else if (self->hot->inside && self->cpu->exit_request)
+      /* In the glue, or inside another handler on top of translated code; when a step ended here, C has been reached or
+       * soon will be.  Stepping on top of a handler is not ended: its own trap comes. */
+      if (number == SIGTRAP)
+        {
+          registers[REG_EFL] &= ~(greg_t) HOST_TF;
+          self->stepping = false;
+        }
+      if (self->hot->inside && self->cpu->exit_request && !self->stepping)
         retry_kick (self);
       return;
     }
@@ -471,6 +487,9 @@ static void
 hook_code_written (Cpu *cpu, uint32_t page, uint32_t offset, uint32_t n_bytes)
 {
   unit_invalidate_range (cpu->engine, page, offset, n_bytes);
+  /* The decode cache has looked first.  A page without code may be written freely again. */
+  if (!unit_page_has_code (cpu->engine, page) && !(cpu->decode_cache && cpu->decode_cache->pages[page]))
+    cpu->memory->page_flags[page] &= (uint8_t) ~PAGE_CODE;
 }
 
 static void
@@ -563,6 +582,10 @@ interpret_block (Translator *self)
   Cpu *cpu = self->cpu;
   uint64_t before = cpu->instructions;
   ExitReason reason;
+#ifdef TRANSLATOR_TRACE
+  interp_hits[cpu->eip * 2654435761u >> 16].n++;
+  interp_hits[cpu->eip * 2654435761u >> 16].eip = cpu->eip;
+#endif
 
   fpu_to_cpu (self);
   reason = interpreter_run_block (cpu);
@@ -602,7 +625,8 @@ note_fault (Translator *self)
   if (!index)
     return;
   stat = site_stat (self, cpu->eip, self->pages[index - 1].backing, true);
-  stat->faults++;
+  if (stat->faults < UINT16_MAX)
+    stat->faults++;
   if (self->fault_in_guard && !stat->exact)
     stat->exact = true;
   else if (stat->faults >= (self->space->user ? SOFT_FAULTS : SOFT_FAULTS_USER) && !stat->soft)
@@ -811,6 +835,40 @@ free_translator (Engine *engine)
     return;
   if (active == self)
     active = NULL;
+#ifdef TRANSLATOR_TRACE
+  fprintf (stderr, "units %lu code %u faults %lu maps %lu leaves %lu callouts %lu kicks %lu flushes %lu reval %lu vmas %u\n",
+    self->n_translated_units, self->code_used, self->n_faults, self->n_maps, self->n_leaves, self->n_callouts, self->n_kicks, self->n_flushes, self->n_revalidations, self->n_vmas);
+  for (int i = 0; i < 8; i++) fprintf (stderr, "leave %d: %lu\n", i, self->leaves[i]);
+  for (int n = 0; n < 40; n++)
+    {
+      uint32_t best = 0;
+      for (uint32_t i = 0; i < self->n_sites; i++)
+        if (site_hits[i] > site_hits[best]) best = i;
+      if (!site_hits[best]) break;
+      char text[80];
+      insn_disassemble (&self->sites[best].insn, self->sites[best].eip, text, sizeof text);
+      fprintf (stderr, "%10lu %08x flags %02x %s\n", site_hits[best], self->sites[best].eip, self->sites[best].flags, text);
+      site_hits[best] = 0;
+    }
+  for (int n = 0; n < 25; n++)
+    {
+      uint32_t best = 0;
+      for (uint32_t i = 0; i < 65536; i++)
+        if (fault_hits[i].n > fault_hits[best].n) best = i;
+      if (!fault_hits[best].n) break;
+      fprintf (stderr, "fault %10lu %08x at %08x mapped %lu\n", fault_hits[best].n, fault_hits[best].eip, fault_hits[best].linear, fault_hits[best].mapped);
+      fault_hits[best].n = 0;
+    }
+  for (int n = 0; n < 25; n++)
+    {
+      uint32_t best = 0;
+      for (uint32_t i = 0; i < 65536; i++)
+        if (interp_hits[i].n > interp_hits[best].n) best = i;
+      if (!interp_hits[best].n) break;
+      fprintf (stderr, "interp %10lu %08x\n", interp_hits[best].n, interp_hits[best].eip);
+      interp_hits[best].n = 0;
+    }
+#endif
   if (self->cpu && self->cpu->engine == self)
     {
       memset (&self->cpu->hooks, 0, sizeof self->cpu->hooks);

@@ -317,9 +317,16 @@ forget_code (Translator *self, Space *space, uint32_t first, uint32_t n)
             unit_forget_page (self, view, first);
           continue;
         }
+      /* Forgetting one page may take its neighbour along. */
       for (uint32_t k = view->n_installed; k > 0; k--)
-        if (view->installed[k - 1] - first < n)
-          unit_forget_page (self, view, view->installed[k - 1]);
+        {
+          if (k > view->n_installed)
+            k = view->n_installed;
+          if (k > 0 && view->installed[k - 1] - first < n)
+            unit_forget_page (self, view, view->installed[k - 1]);
+          if (k == 0)
+            break;
+        }
     }
 }
 

@@ -36,12 +36,14 @@ enum
   VIEWS_PER_SPACE   = 4,
   MAX_TABLES        = 256,      /* page tables watched per space; more: the space is emptied */
   MAX_UNIT_INSNS    = 384,
-  PAIR_STACK_BYTES  = 64 << 10,
+  PAIR_STACK_BYTES  = 1 << 20,  /* touched as far as calls nest */
   HOT_THRESHOLD     = 12,       /* executions of a block before it is translated */
   N_COUNTERS        = 1 << 14,
   MAX_MAPPINGS      = 1 << 20,  /* window pages, all spaces */
   VMA_BUDGET        = 50000,    /* host mappings that windows may make; vm.max_map_count is 65530 by default */
-  N_SITE_STATS      = 1 << 12,
+  N_SITE_STATS      = 1 << 14,  /* in buckets of SITE_WAYS */
+  SITE_WAYS         = 8,
+  MAX_CROSS         = 1 << 14,  /* units across a page border */
   N_TOUCHES         = 1 << 11,
   MAP_TOUCHES       = 32,       /* soft accesses to a page before it is mapped */
   BACK_HITS         = 48,       /* soft accesses in a row to mapped pages before a site goes back to the window */
@@ -120,6 +122,8 @@ struct Unit
   uint32_t next_in_page;        /* unit + 1 */
   uint32_t eip;
   uint16_t low, high;           /* bytes of the guest page it was made of: [low, high) */
+  uint32_t cross;               /* an instruction that ends in the next page: that page's backing + 1 */
+  uint8_t  cross_bytes;         /* and how many bytes lie there */
   bool     valid;
 };
 
@@ -141,6 +145,7 @@ struct CodePage
   Entry   *entries;
   uint32_t n_entries, max_entries;
   uint64_t views;               /* bit per view: installed there */
+  bool     has_cross;           /* some entry depends on the next page too */
 };
 
 /* A page table that a space's mappings came from, and what it said. */
@@ -253,6 +258,8 @@ struct Translator
   bool          flush_wanted;
   bool          unsoften;       /* a site goes back to the window: its unit is made again */
   uint16_t      counters[N_COUNTERS];
+  uint32_t      cross_units[MAX_CROSS];
+  uint32_t      n_cross;
 
   /* spaces */
   Space         spaces[MAX_SPACES];
@@ -305,6 +312,7 @@ int      translator_callout (Cpu *cpu, uint32_t site);
 /* unit.c */
 Unit    *unit_translate       (Translator *self, View *view, uint32_t eip);
 void     unit_invalidate_range (Translator *self, uint32_t backing, uint32_t offset, uint32_t n_bytes);
+bool     unit_page_has_code   (const Translator *self, uint32_t backing);
 void     unit_flush_all       (Translator *self);
 const InsnRecord *unit_find_record (Translator *self, uint32_t code_offset, const Unit **ret_unit);
 void     unit_link            (Translator *self, uint32_t link, uint64_t entry);

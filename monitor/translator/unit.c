@@ -108,14 +108,20 @@ find_page (Translator *self, uint32_t linear_page, uint32_t backing, uint8_t mod
 SiteStat *
 site_stat (Translator *self, uint32_t eip, uint32_t backing, bool create)
 {
-  SiteStat *stat = &self->site_stats[(eip * 2654435761u ^ backing) >> 9 & (N_SITE_STATS - 1)];
+  SiteStat *bucket = &self->site_stats[((eip * 2654435761u ^ backing) >> 9 & (N_SITE_STATS - 1)) & ~(SITE_WAYS - 1u)];
+  SiteStat *victim = bucket;
 
-  if (stat->eip == eip && stat->backing == backing)
-    return stat;
+  for (unsigned i = 0; i < SITE_WAYS; i++)
+    {
+      if (bucket[i].eip == eip && bucket[i].backing == backing && bucket[i].faults)
+        return &bucket[i];
+      if (victim->soft + victim->exact > bucket[i].soft + bucket[i].exact || (!bucket[i].faults && victim->faults))
+        victim = &bucket[i];
+    }
   if (!create)
     return NULL;
-  *stat = (SiteStat) { .eip = eip, .backing = backing };
-  return stat;
+  *victim = (SiteStat) { .eip = eip, .backing = backing };
+  return victim;
 }
 
 const InsnRecord *
@@ -165,6 +171,22 @@ set_entry (Translator *self, View *view, uint32_t linear_page, const Entry *entr
   view->map[linear_page << 12 | entry->offset] = (uint32_t) (self->code + entry->host - self->map_bias);
 }
 
+/* An entry whose instruction ends in the next page: valid while that page is mapped as it was, which is known while it
+ * is installed as well. */
+static bool
+next_page_matches (Translator *self, View *view, uint32_t linear_page, const Unit *unit)
+{
+  uint32_t next = (linear_page + 1) & 0xfffff, backing, region;
+
+  if (view->code_at[next])
+    return self->pages[view->code_at[next] - 1].backing == unit->cross - 1;
+  if (!space_translate_code (self, view->space, next << 12, &backing, &region) || backing != unit->cross - 1
+      || !find_page (self, next, backing, view->mode, region, true))
+    return false;
+  unit_install_page (self, view, next << 12);
+  return view->code_at[next] != 0;
+}
+
 bool
 unit_install_page (Translator *self, View *view, uint32_t eip)
 {
@@ -172,11 +194,21 @@ unit_install_page (Translator *self, View *view, uint32_t eip)
   CodePage *page;
 
   if (view->code_at[linear_page])
-    return false;
+    {
+      page = &self->pages[view->code_at[linear_page] - 1];
+      for (uint32_t i = 0; page->has_cross && i < page->n_entries; i++)
+        if (page->entries[i].offset == (eip & 4095) && self->units[page->entries[i].unit].cross
+            && next_page_matches (self, view, linear_page, &self->units[page->entries[i].unit]))
+          {
+            set_entry (self, view, linear_page, &page->entries[i]);
+            return true;
+          }
+      return false;
+    }
   if (!space_translate_code (self, view->space, eip, &backing, &region))
     return false;
   page = find_page (self, linear_page, backing, view->mode, region, false);
-  if (!page || !page->n_entries)
+  if (!page)
     return false;
   if (view->n_installed == view->max_installed)
     {
@@ -192,7 +224,8 @@ unit_install_page (Translator *self, View *view, uint32_t eip)
   view->code_at[linear_page] = (uint32_t) (page - self->pages) + 1;
   page->views |= 1ull << (view - self->views);
   for (uint32_t i = 0; i < page->n_entries; i++)
-    set_entry (self, view, linear_page, &page->entries[i]);
+    if (!self->units[page->entries[i].unit].cross)
+      set_entry (self, view, linear_page, &page->entries[i]);
   return true;
 }
 
@@ -200,6 +233,7 @@ void
 unit_forget_page (Translator *self, View *view, uint32_t linear_page)
 {
   CodePage *page = &self->pages[view->code_at[linear_page] - 1];
+  uint32_t before = (linear_page - 1) & 0xfffff;
 
   for (uint32_t i = 0; i < page->n_entries; i++)
     view->map[linear_page << 12 | page->entries[i].offset] = 0;
@@ -211,6 +245,8 @@ unit_forget_page (Translator *self, View *view, uint32_t linear_page)
         view->installed[i - 1] = view->installed[--view->n_installed];
         break;
       }
+  if (view->code_at[before] && self->pages[view->code_at[before] - 1].has_cross)
+    unit_forget_page (self, view, before);
   /* Return addresses on the pair stack and the code that runs now may rely on this page. */
   self->generation++;
   self->reset_pairs = true;
@@ -308,6 +344,24 @@ unit_invalidate_range (Translator *self, uint32_t backing, uint32_t offset, uint
 {
   bool found = false;
 
+  for (uint32_t i = 0; offset < 15 && i < self->n_cross; i++)
+    {
+      Unit *unit = &self->units[self->cross_units[i]];
+
+      if (unit->cross == backing + 1 && offset < unit->cross_bytes)
+        {
+          uint32_t *at = &self->pages[unit->page].units;
+
+          while (*at && *at != self->cross_units[i] + 1)
+            at = &self->units[*at - 1].next_in_page;
+          if (*at)
+            *at = unit->next_in_page;
+          invalidate (self, unit);
+          unit->cross = 0;
+          self->cross_units[i--] = self->cross_units[--self->n_cross];
+          found = true;
+        }
+    }
   for (uint32_t i = self->backing_code[backing]; i; i = self->pages[i - 1].next_same_backing)
     {
       CodePage *page = &self->pages[i - 1];
@@ -321,6 +375,9 @@ unit_invalidate_range (Translator *self, uint32_t backing, uint32_t offset, uint
             {
               invalidate (self, unit);
               *at = unit->next_in_page;
+              for (uint32_t k = 0; unit->cross && k < self->n_cross; k++)
+                if (&self->units[self->cross_units[k]] == unit)
+                  self->cross_units[k--] = self->cross_units[--self->n_cross];
               found = true;
             }
           else
@@ -332,6 +389,18 @@ unit_invalidate_range (Translator *self, uint32_t backing, uint32_t offset, uint
       self->generation++;
       self->reset_pairs = true;
     }
+}
+
+bool
+unit_page_has_code (const Translator *self, uint32_t backing)
+{
+  for (uint32_t i = self->backing_code[backing]; i; i = self->pages[i - 1].next_same_backing)
+    if (self->pages[i - 1].units)
+      return true;
+  for (uint32_t i = 0; i < self->n_cross; i++)
+    if (self->units[self->cross_units[i]].cross == backing + 1)
+      return true;
+  return false;
 }
 
 void
@@ -346,7 +415,7 @@ unit_flush_all (Translator *self)
       free (self->pages[i].entries);
     }
   memset (self->page_hash, 0, sizeof self->page_hash);
-  self->n_pages = self->n_units = self->n_records = self->n_sites = self->n_links = 0;
+  self->n_pages = self->n_units = self->n_records = self->n_sites = self->n_links = self->n_cross = 0;
   self->code_used = self->glue_end;
   self->generation++;
   self->reset_pairs = true;
@@ -421,6 +490,13 @@ callout_ends (const DecodedInsn *insn)
 }
 
 static bool
+callout_ends_trace (const DecodedInsn *insn)
+{
+  return callout_ends (insn) && !(lower_row_is_lowered (insn->row) && !is_branch (insn))
+         && !(is_branch (insn) && is_conditional (insn) && branch_is_native (insn));
+}
+
+static bool
 callout_changes_mode (const DecodedInsn *insn)
 {
   unsigned opcode = insn->opcode;
@@ -471,7 +547,8 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
       error = insn_decode (bytes + (eip & 4095), 4096 - (eip & 4095), DECODE_CODE32 | DECODE_STACK32, self->cpu->features, &step->insn);
       if (error)
         {
-          step->end = END_INSN;         /* undefined, too long, or it crosses the page */
+          /* Undefined or too long: the interpreter's.  Into the next page: a unit of its own. */
+          step->end = error == -EAGAIN && b->n_steps > 1 ? END_JUMP : END_INSN;
           return;
         }
       b->at[eip & 4095] = (int16_t) b->n_steps;
@@ -512,7 +589,7 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
             }
           return;
         }
-      if (callout_ends (&step->insn) && !(lower_row_is_lowered (step->insn.row) && !is_branch (&step->insn)))
+      if (callout_ends_trace (&step->insn))
         return;
       eip += step->insn.length;
     }
@@ -1070,6 +1147,38 @@ emit_steps (Builder *b)
     }
 }
 
+static void
+mark_code (Translator *self, uint32_t backing)
+{
+  if (self->cpu->memory->page_flags[backing] & PAGE_CODE)
+    return;
+  self->cpu->memory->page_flags[backing] |= PAGE_CODE;
+  tlb_protect_page (self->cpu, backing);        /* and the windows, by hook_page_protected */
+}
+
+/* Whether the instruction at eip ends in the next page; then it is decoded, and *ret_next is that page's backing + 1 (0: it
+ * cannot be fetched). */
+static bool
+crosses_page (Translator *self, View *view, uint32_t eip, uint32_t backing, DecodedInsn *ret_insn, uint32_t *ret_next)
+{
+  const uint8_t *host = self->cpu->memory->host;
+  uint32_t n = 4096 - (eip & 4095), next, region;
+  uint8_t bytes[30];
+
+  *ret_next = 0;
+  if (n >= 15 || insn_decode (host + ((size_t) backing << 12) + (eip & 4095), n, DECODE_CODE32 | DECODE_STACK32, self->cpu->features,
+                              ret_insn) != -EAGAIN)
+    return false;
+  memcpy (bytes, host + ((size_t) backing << 12) + (eip & 4095), n);
+  if (space_translate_code (self, view->space, eip + n, &next, &region))
+    {
+      memcpy (bytes + n, host + ((size_t) next << 12), 15);
+      if (!insn_decode (bytes, 15, DECODE_CODE32 | DECODE_STACK32, self->cpu->features, ret_insn))
+        *ret_next = next + 1;
+    }
+  return true;
+}
+
 Unit *
 unit_translate (Translator *self, View *view, uint32_t eip)
 {
@@ -1077,6 +1186,9 @@ unit_translate (Translator *self, View *view, uint32_t eip)
   Builder *b = &builder;
   uint32_t backing, region, pending[64], first_record = self->n_records, first_site = self->n_sites, first_link = self->n_links;
   int n_pending = 0;
+  DecodedInsn crossing_insn;
+  uint32_t next_backing;
+  bool crossing;
   Unit *unit;
   CodePage *page;
 
@@ -1093,6 +1205,9 @@ unit_translate (Translator *self, View *view, uint32_t eip)
       self->flush_wanted = true;
       return NULL;
     }
+  crossing = crosses_page (self, view, eip, backing, &crossing_insn, &next_backing);
+  if (crossing && (self->n_cross == MAX_CROSS || !next_backing))
+    return NULL;
   b->self = self;
   b->view = view;
   b->page = page;
@@ -1101,7 +1216,18 @@ unit_translate (Translator *self, View *view, uint32_t eip)
   memset (b->at, 0, sizeof b->at);
   b->e = (Emitter) { self->code_rw + self->code_used, self->code_rw + CODE_BYTES, self->code + self->code_used, false };
   b->lower = (Lower) { self, &b->e, view->mode, false };
-  trace (b, eip, pending, &n_pending);
+  if (!crossing)
+    trace (b, eip, pending, &n_pending);
+  else
+    {
+      Step *step = add_step (b, eip, END_NONE);
+
+      step->insn = crossing_insn;
+      b->at[eip & 4095] = 1;
+      if (!(is_branch (&step->insn) && branch_is_native (&step->insn) && !is_conditional (&step->insn))
+          && !callout_ends_trace (&step->insn))
+        add_step (b, eip + step->insn.length, END_JUMP);
+    }
   for (int i = 0; i < n_pending && b->n_steps < MAX_UNIT_INSNS; i++)
     if (!b->at[pending[i] & 4095])
       trace (b, pending[i], pending, &n_pending);
@@ -1121,6 +1247,7 @@ unit_translate (Translator *self, View *view, uint32_t eip)
   unit = &self->units[self->n_units++];
   *unit = (Unit) { .host = self->code_used, .host_end = code_offset (b), .first_record = first_record,
                    .n_records = self->n_records - first_record, .first_link = first_link, .n_links = self->n_links - first_link,
+                   .cross = crossing ? next_backing : 0, .cross_bytes = (uint8_t) (crossing ? (eip & 4095) + crossing_insn.length - 4096 : 0),
                    .page = (uint32_t) (page - self->pages), .next_in_page = page->units, .eip = eip, .low = 4095, .valid = true };
   page->units = self->n_units;
   self->code_used = (code_offset (b) + 15) & ~15u;
@@ -1140,7 +1267,7 @@ unit_translate (Translator *self, View *view, uint32_t eip)
           bool known = false;
 
           for (uint32_t k = 0; k < page->n_entries && !known; k++)
-            known = page->entries[k].offset == offset;
+            known = page->entries[k].offset == offset && self->units[page->entries[k].unit].cross == unit->cross;
           if (known)
             continue;
           if (page->n_entries == page->max_entries)
@@ -1154,7 +1281,7 @@ unit_translate (Translator *self, View *view, uint32_t eip)
               page->max_entries = n;
             }
           page->entries[page->n_entries] = (Entry) { (uint16_t) offset, step->host, self->n_units - 1 };
-          for (uint32_t v = 0; v < self->n_views; v++)
+          for (uint32_t v = 0; v < self->n_views && !crossing; v++)
             if (page->views >> v & 1)
               set_entry (self, &self->views[v], page->linear_page, &page->entries[page->n_entries]);
           page->n_entries++;
@@ -1162,10 +1289,13 @@ unit_translate (Translator *self, View *view, uint32_t eip)
     }
   if (unit->high > 4096)
     unit->high = 4096;
-  if (!(self->cpu->memory->page_flags[backing] & PAGE_CODE))
-    self->cpu->memory->page_flags[backing] |= PAGE_CODE;
-  space_protect_backing (self, backing);
-  tlb_protect_page (self->cpu, backing);
+  mark_code (self, backing);
+  if (crossing)
+    {
+      page->has_cross = true;
+      self->cross_units[self->n_cross++] = self->n_units - 1;
+      mark_code (self, next_backing - 1);
+    }
   self->n_translated_units++;
   return unit;
 }
