@@ -30,7 +30,7 @@ struct _BhConsoleWindow
   BhSoundPlayer       *sound;
   GCancellable        *connecting;
   gboolean             connected, starting, frozen, painted, closing, in_bar;
-  guint                hint_source, bar_source, thumbnail_source;
+  guint                hint_source, bar_source, thumbnail_source, fit_source, n_fits;
   char                *ended;           /* why there is no console though the machine lives */
   GCancellable        *drag_question;
   gboolean             drag_allowed;
@@ -438,42 +438,63 @@ refresh (BhConsoleWindow *self)
 
 /* ------------------------------------------------------------------------------------------------ size and full screen */
 
-/* Makes the window as large as shows the guest pixel for pixel, or as much of that as the screen has. */
-static void
+/* Makes the window as large as shows the guest pixel for pixel, or as much of that as the screen has.  What a window's
+ * default size counts besides its content differs between decorations: the difference that is left tells. */
+static gboolean
 fit_window (BhConsoleWindow *self)
 {
-  GdkSurface      *surface = gtk_native_get_surface (GTK_NATIVE (self));
-  GdkMonitor      *monitor;
-  GdkRectangle     room = { 0, 0, 1280, 800 };
-  const int        factor = gtk_widget_get_scale_factor (self->view);
-  int              guest_width, guest_height, width, height;
+  GdkSurface  *surface = gtk_native_get_surface (GTK_NATIVE (self));
+  GdkMonitor  *monitor;
+  GdkRectangle room = { 0, 0, 1280, 800 };
+  const int    factor = gtk_widget_get_scale_factor (self->view);
+  int          guest_width, guest_height, width, height, old_width, old_height;
 
   if (!bh_guest_view_get_guest_size (BH_GUEST_VIEW (self->view), &guest_width, &guest_height))
-    return;
-  if (gtk_window_is_maximized (GTK_WINDOW (self)) || is_fullscreen (self))
-    return;
+    return FALSE;
+  if (gtk_window_is_maximized (GTK_WINDOW (self)) || is_fullscreen (self) || !gtk_widget_get_mapped (self->view))
+    return FALSE;
   monitor = surface ? gdk_display_get_monitor_at_surface (gtk_widget_get_display (GTK_WIDGET (self)), surface) : NULL;
   if (monitor != NULL)
     gdk_monitor_get_geometry (monitor, &room);
-  width = guest_width / factor;
-  height = guest_height / factor;
-  if (gtk_widget_get_mapped (self->view) && gtk_widget_get_width (self->view) > 1)
+  gtk_window_get_default_size (GTK_WINDOW (self), &old_width, &old_height);
+  if (old_width <= 0 || old_height <= 0)
     {
-      int window_width, window_height;
-
-      gtk_window_get_default_size (GTK_WINDOW (self), &window_width, &window_height);
-      width += window_width - gtk_widget_get_width (self->view);
-      height += window_height - gtk_widget_get_height (self->view);
+      old_width = gtk_widget_get_width (GTK_WIDGET (self));
+      old_height = gtk_widget_get_height (GTK_WIDGET (self));
     }
-  gtk_window_set_default_size (GTK_WINDOW (self), MIN (width, (int) (room.width * 0.95)),
-                               MIN (height, (int) (room.height * 0.92)));
+  width = MIN (old_width + guest_width / factor - gtk_widget_get_width (self->view), (int) (room.width * 0.95));
+  height = MIN (old_height + guest_height / factor - gtk_widget_get_height (self->view), (int) (room.height * 0.92));
+  if (width == old_width && height == old_height)
+    return FALSE;
+  gtk_window_set_default_size (GTK_WINDOW (self), width, height);
+  return TRUE;
+}
+
+static gboolean
+on_fit_time (gpointer data)
+{
+  BhConsoleWindow *self = data;
+
+  if (++self->n_fits < 4 && fit_window (self))
+    return G_SOURCE_CONTINUE;
+  self->fit_source = 0;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+start_fitting (BhConsoleWindow *self)
+{
+  self->n_fits = 0;
+  if (self->fit_source == 0)
+    self->fit_source = g_timeout_add_full (G_PRIORITY_LOW, 60, on_fit_time, self, NULL);
 }
 
 static void
 on_guest_resized (BhGuestView *view, BhConsoleWindow *self)
 {
+  /* After the layout that is under way: the sizes around the picture are taken from it. */
   if (self->settings == NULL || g_settings_get_boolean (self->settings, "follow-guest-size"))
-    fit_window (self);
+    start_fitting (self);
   refresh (self);
 }
 
@@ -647,7 +668,7 @@ activate_fullscreen (GSimpleAction *action, GVariant *parameter, gpointer data)
 static void
 activate_natural_size (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
-  fit_window (data);
+  start_fitting (data);
 }
 
 static void
@@ -1203,6 +1224,7 @@ bh_console_window_dispose (GObject *object)
   g_clear_handle_id (&self->hint_source, g_source_remove);
   g_clear_handle_id (&self->bar_source, g_source_remove);
   g_clear_handle_id (&self->thumbnail_source, g_source_remove);
+  g_clear_handle_id (&self->fit_source, g_source_remove);
   if (self->connecting != NULL)
     g_cancellable_cancel (self->connecting);
   g_clear_object (&self->connecting);

@@ -16,6 +16,7 @@
 typedef struct
 {
   bool is_inexact, is_tiny, is_huge;
+  bool fits_denormal;           /* tiny, and a denormal number holds it exactly */
 } WideResult;
 
 static WideResult
@@ -54,6 +55,8 @@ compute_wide (const Cpu *cpu, SseOperation operation, bool operands_double, doub
     exponent = (sign_exponent & 0x7fff) - 16383;
     wide.is_inexact = (status & 0x20) != 0;
     wide.is_tiny = significand != 0 && exponent < (is_double ? -1022 : -126);
+    wide.fits_denormal = wide.is_tiny && !wide.is_inexact
+                         && exponent - 63 + __builtin_ctzll (significand) >= (is_double ? -1074 : -149);
     wide.is_huge = exponent != 0x7fff - 16383 && exponent > (is_double ? 1023 : 127);
   }
   return wide;
@@ -112,9 +115,7 @@ sse_unmasked (Cpu *cpu, unsigned flags, SseShape shape, __m128i a, __m128i b)
           else if (wide.is_tiny && unmasked & MXCSR_UE)
             post |= wide.is_inexact ? MXCSR_UE | MXCSR_PE : MXCSR_UE;
           else if (wide.is_tiny)
-            /* Masked: the run on the host has said whether the denormal result is exact; it cannot tell which of several
-             * elements it was, which does not matter to flags that are collected. */
-            post |= flags & (MXCSR_UE | MXCSR_PE);
+            post |= wide.fits_denormal && !(cpu->fpu.mxcsr & MXCSR_FTZ) ? 0 : MXCSR_UE | MXCSR_PE;
           else if (wide.is_inexact)
             post |= MXCSR_PE;
         }
@@ -296,22 +297,15 @@ ROUTINE (CVTTSS2SI_Gd_Wss) { return convert_to_register (cpu, insn, true); }
 ExitReason
 sse_load (Cpu *cpu, const DecodedInsn *insn, bool must_align)
 {
-  uint32_t offset;
-  uint8_t bytes[16];
+  __m128i value;
 
   if (cpu_check_sse (cpu))
     return EXIT_FAULT;
   if (!insn->is_memory)
-    {
-      xmm_store (cpu, insn->reg, xmm_load (cpu, insn->rm));
-      return EXIT_NONE;
-    }
-  offset = insn_offset (cpu, insn);
-  if (must_align && cpu_check_aligned_16 (cpu, insn->segment, offset))
+    value = xmm_load (cpu, insn->rm);
+  else if (xmm_read_memory (cpu, insn, insn_offset (cpu, insn), &value, must_align ? 16 : 8))
     return EXIT_FAULT;
-  if (cpu_read_bytes (cpu, insn->segment, offset, bytes, 16, must_align ? 16 : 1))
-    return EXIT_FAULT;
-  memcpy (cpu->fpu.xmm[insn->reg], bytes, 16);
+  xmm_store (cpu, insn->reg, value);
   return EXIT_NONE;
 }
 
@@ -321,7 +315,7 @@ sse_store (Cpu *cpu, const DecodedInsn *insn, bool must_align)
   if (cpu_check_sse (cpu))
     return EXIT_FAULT;
   if (insn->is_memory)
-    return sse_store_memory (cpu, insn, must_align);
+    return xmm_write_memory (cpu, insn, insn_offset (cpu, insn), cpu->fpu.xmm[insn->reg], must_align ? 16 : 8);
   xmm_store (cpu, insn->rm, xmm_load (cpu, insn->reg));
   return EXIT_NONE;
 }
