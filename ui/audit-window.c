@@ -268,13 +268,13 @@ on_verified (GObject *source, GAsyncResult *result, gpointer data)
   n = (guint64) bh_lookup_number (outcome, "records", 0);
   if (bh_lookup_boolean (outcome, "ok"))
     {
-      text = g_strdup_printf (ngettext ("The chain is whole: %" G_GUINT64_FORMAT " record",
-                                        "The chain is whole: %" G_GUINT64_FORMAT " records", (gulong) n), n);
+      text = g_strdup_printf (ngettext ("The chain is whole: %u record", "The chain is whole: %u records", (gulong) n),
+                              (guint) n);
       bh_messages_toast (GTK_WIDGET (self), text);
       return;
     }
-  g_set_error (&error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("Record %" G_GINT64_FORMAT ": %s"),
-               bh_lookup_number (outcome, "line", 0), bh_lookup_string (outcome, "problem", ""));
+  g_set_error (&error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("Record %u: %s"),
+               (guint) bh_lookup_number (outcome, "line", 0), bh_lookup_string (outcome, "problem", ""));
   bh_messages_error (GTK_WIDGET (self), _("The Audit Trail Has Been Changed"), error);
 }
 

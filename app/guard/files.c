@@ -215,7 +215,8 @@ files_load_sealed (const char *path, const guint8 key[SEAL_BYTES], GError **erro
       wanted = files_hex (seal, sizeof seal);
     }
   if (!mark || strlen (mark) != strlen (SEAL_MARK) + 2 * SEAL_BYTES + 1
-      || memcmp (mark + strlen (SEAL_MARK), wanted, 2 * SEAL_BYTES) != 0)
+      || memcmp (mark + strlen (SEAL_MARK), wanted, 2 * SEAL_BYTES) != 0
+      || mark[strlen (SEAL_MARK) + 2 * SEAL_BYTES] != '\n')
     {
       g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED,
                    "%s is damaged or was changed by another program; put back the last good copy", path);

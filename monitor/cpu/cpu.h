@@ -107,6 +107,7 @@ typedef struct
   void (*map_changed)     (Cpu *cpu, uint32_t first_guest_page, uint32_t n_pages);        /* PAM, BARs, ROM */
   void (*dirty_cleared)   (Cpu *cpu, uint32_t first_backing_page, uint32_t n_pages);      /* catch the next write again */
   void (*kick)            (Cpu *cpu);                    /* async-signal-safe: leave translated code soon */
+  void (*page_protected)  (Cpu *cpu, uint32_t page);     /* a backing page became PAGE_CODE: the next write must be seen */
 } CpuHooks;
 
 /* The chip at the other end of INTR (local APIC or PIC): asked when the CPU takes the interrupt. */

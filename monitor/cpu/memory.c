@@ -143,6 +143,8 @@ tlb_flush_linear (Cpu *cpu, uint32_t linear)
 void
 tlb_protect_page (Cpu *cpu, uint32_t page)
 {
+  if (cpu->hooks.page_protected)
+    cpu->hooks.page_protected (cpu, page);
   for (unsigned table = 0; table < 2; table++)
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
       if (cpu->tlb->tables[table][i].page == page)

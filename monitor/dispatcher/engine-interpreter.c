@@ -55,8 +55,9 @@ find_block (Cpu *cpu, ExitReason *ret_reason)
   return block;
 }
 
-static ExitReason
-run_instructions (Cpu *cpu)
+/* one_block: EXIT_NONE after each block, or step, instead of going on. */
+static inline __attribute__ ((always_inline)) ExitReason
+run_instructions (Cpu *cpu, bool one_block)
 {
   DecodeCache *cache = cpu->decode_cache;
   ExitReason reason;
@@ -73,7 +74,7 @@ run_instructions (Cpu *cpu)
       if (UNLIKELY (cpu->inhibit || cpu->eflags & EFLAGS_TF || cpu->dr[7] & 0xff))
         {
           reason = interpreter_step (cpu, false);
-          if (reason != EXIT_NONE)
+          if (reason != EXIT_NONE || one_block)
             return reason;
           continue;
         }
@@ -84,7 +85,7 @@ run_instructions (Cpu *cpu)
             reason = cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
           else
             reason = interpreter_step (cpu, false);
-          if (reason != EXIT_NONE)
+          if (reason != EXIT_NONE || one_block)
             return reason;
           continue;
         }
@@ -101,6 +102,8 @@ run_instructions (Cpu *cpu)
       if (LIKELY (reason == EXIT_BRANCH))
         {
           cpu->instructions++;
+          if (one_block)
+            return EXIT_NONE;
           continue;
         }
       switch (reason)
@@ -117,7 +120,21 @@ run_instructions (Cpu *cpu)
         default:
           return reason;
         }
+      if (one_block)
+        return EXIT_NONE;
     }
+}
+
+ExitReason
+interpreter_run_block (Cpu *cpu)
+{
+  return run_instructions (cpu, true);
+}
+
+ExitReason
+interpreter_run_instructions (Cpu *cpu)
+{
+  return run_instructions (cpu, false);
 }
 
 static ExitReason
@@ -131,7 +148,7 @@ interpreter_run (Engine *self)
   if (cpu->halted || cpu->exit_request & CPU_REQUEST_EVENT)
     reason = cpu_take_events (cpu);
   if (reason == EXIT_NONE)
-    reason = run_instructions (cpu);
+    reason = interpreter_run_instructions (cpu);
   cpu->n_interpreted += cpu->instructions - before;
   return reason;
 }

@@ -254,6 +254,18 @@ make_drives (Server *self, char *ret_text, size_t n_text)
   return 0;
 }
 
+/* Sent from the machine's thread: a frame is one system call, so it does not mix with the other thread's. */
+static void
+tell_stalled (void *data, bool stalled)
+{
+  MsgText message = { 0 };
+
+  snprintf (message.text, sizeof message.text, "%s",
+            stalled ? "the disk with this machine's files is full: it waits and goes on when there is space again"
+                    : "there is space again: the machine goes on");
+  protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_WARNING, 0, &message, NULL);
+}
+
 static void *
 machine_thread (void *data)
 {
@@ -339,6 +351,7 @@ make_machine (Server *self, char *ret_text, size_t n_text)
       free (error);
       return -EIO;
     }
+  machine_on_stall (self->machine, tell_stalled, NULL);
   machine_pause (self->machine);
   if (pipe2 (self->change_event, O_CLOEXEC) < 0 || pthread_create (&self->thread, NULL, machine_thread, self) != 0)
     {

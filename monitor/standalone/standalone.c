@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_FIRMWARE = 4 << 20 };
+enum { MAX_FIRMWARE = 4 << 20, LAST_QUESTIONS_US = 300000 };
 
 typedef struct
 {
@@ -246,6 +246,13 @@ wait_for_signal (void *data)
   return NULL;
 }
 
+static void
+tell_stalled (void *data, bool stalled)
+{
+  fail (stalled ? "the disk with the images is full: the machine waits and goes on when there is space again"
+                : "there is space again: the machine goes on");
+}
+
 static int
 run (Standalone *self)
 {
@@ -260,14 +267,20 @@ run (Standalone *self)
   pthread_sigmask (SIG_BLOCK, &set, NULL);
   signal (SIGPIPE, SIG_IGN);
   ending_machine = self->machine;
+  machine_on_stall (self->machine, tell_stalled, NULL);
   if (pthread_create (&thread, NULL, wait_for_signal, &set) == 0)
     pthread_detach (thread);
   if (self->control)
     control_start (self->control, self->machine, self->serials, MACHINE_N_SERIALS, open_medium);
   for (unsigned i = 0; i < MACHINE_N_SERIALS; i++)
     host_char_start (self->serials[i], self->machine);
+  /* A script that waits for the guest's last words still wants to ask for the screen or the statistics. */
+  machine_linger (self->machine, self->control != NULL);
   host_network_start (self->network, self->machine);
   end = machine_run (self->machine, &value);
+  if (self->control && end != MACHINE_END_QUIT)
+    usleep (LAST_QUESTIONS_US);
+  machine_linger (self->machine, false);
   switch (end)
     {
     case MACHINE_END_EXIT_PORT:
