@@ -284,6 +284,7 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_STI && cpu->inhibit == CPU_INHIBIT_STI && !cpu->exit_request)
     cpu->inhibit = 0;
   self->callout_reason = reason;
+  self->callout_returns = site->insn.map == 0 && site->insn.opcode == 0xcf;
   if (reason != EXIT_NONE || flags & SITE_ENDS || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
       || (flags & SITE_MODE && !mode_is_current (self)))
     return LEAVE_EVENT;
@@ -585,6 +586,7 @@ interpret_block (Translator *self)
 {
   Cpu *cpu = self->cpu;
   uint64_t before = cpu->instructions;
+  uint8_t cpl = cpu->cpl;
   ExitReason reason;
 #ifdef TRANSLATOR_TRACE
   interp_hits[cpu->eip * 2654435761u >> 16].n++;
@@ -593,7 +595,8 @@ interpret_block (Translator *self)
 
   fpu_to_cpu (self);
   reason = interpreter_run_block (cpu);
-  self->block_start = true;
+  /* IRET and SYSEXIT return to where something was interrupted. */
+  self->block_start = cpu->cpl <= cpl;
   cpu->n_interpreted += cpu->instructions - before;
   flags_sync (cpu);
   return reason == EXIT_REQUEST ? EXIT_NONE : reason;
@@ -701,7 +704,7 @@ run_translated (Translator *self, uint64_t entry)
       sync_count (self, (int64_t) hot->exit_info);
       if (self->callout_reason == EXIT_FAULT)
         return cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
-      self->block_start = self->callout_reason == EXIT_BRANCH;
+      self->block_start = self->callout_reason == EXIT_BRANCH && !self->callout_returns;
       if (self->callout_reason != EXIT_BRANCH && self->callout_reason != EXIT_REQUEST)
         return self->callout_reason;
       break;

@@ -296,6 +296,7 @@ struct Translator
   bool          fault_is_guests;        /* the guest's page tables do not allow the access */
   uint64_t      base_instructions;      /* cpu->instructions when translated code was entered */
   ExitReason    callout_reason;
+  bool          callout_returns;        /* it was IRET */
   uint32_t      pending_link, pending_eip;      /* link + 1 that the next entry answers */
   uint32_t      resume_eip;     /* where the guest had a page fault */
   uint32_t      flush_state;
