@@ -16,7 +16,8 @@ rows () {
   convert "$work/screen.png" -fill black +opaque "$1" -fill white -opaque "$1" -resize '1x1000!' -threshold 8% txt:- \
     | awk -F'[,:]' '/white|#FFFFFF|gray\(255\)/ { if (first == "") first = $2; last = $2 } END { print first + 0, last + 0, first != "" }'
 }
-start () { : > "$work/log"; "$app" "$@" > "$work/log" 2> "$work/errors" & pid=$!; }
+# Appending, so that emptying the log in between leaves no hole.
+start () { : > "$work/log"; "$app" "$@" >> "$work/log" 2>> "$work/errors" & pid=$!; }
 stop () { kill $pid 2>/dev/null; wait $pid 2>/dev/null; }
 window () { for _ in $(seq 60); do id=$(xdotool search --onlyvisible --name "$1" 2>/dev/null | tail -1); [ -n "$id" ] && { echo "$id"; return 0; }; sleep 0.2; done; return 1; }
 # log TEXT: the guest gets this within a while
