@@ -6,6 +6,7 @@
 
 #include "control.h"
 #include "host-char.h"
+#include "host-network.h"
 #include "image.h"
 #include "options.h"
 #include "sound-file.h"
@@ -28,6 +29,7 @@ typedef struct
   Options   options;
   uint8_t  *files[4];           /* firmware, VGA firmware, kernel, initrd */
   HostChar *serials[MACHINE_N_SERIALS];
+  HostNetwork *network;
   Control  *control;
   Machine  *machine;
 } Standalone;
@@ -196,8 +198,8 @@ open_ends (Standalone *self)
       if (!m->sound)
         return fail ("sound: %s", error ? error : "out of memory");
     }
-  if (o->network && strcmp (o->network, "none") != 0)
-    return fail ("--network '%s' is not to be had in this build; use none", o->network);
+  if (!host_network_open (o->network, m, &self->network, &error))
+    return fail ("--network: %s", error ? error : "out of memory");
   if (o->control)
     {
       self->control = control_new (o->control, &error);
@@ -274,6 +276,7 @@ run (Standalone *self)
     host_char_start (self->serials[i], self->machine);
   /* A script that waits for the guest's last words still wants to ask for the screen or the statistics. */
   machine_linger (self->machine, self->control != NULL);
+  host_network_start (self->network, self->machine);
   end = machine_run (self->machine, &value);
   if (self->control && end != MACHINE_END_QUIT)
     usleep (LAST_QUESTIONS_US);
@@ -314,7 +317,10 @@ standalone_main (int argc, char **argv)
       if (!self.machine)
         fail ("%s", error ? error : "out of memory");
       else if (load_state (&self))
-        status = run (&self);
+        {
+          status = run (&self);
+          host_network_stop (self.network);
+        }
     }
   control_free (self.control);
   machine_free (self.machine);

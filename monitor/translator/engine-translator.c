@@ -281,6 +281,8 @@ translator_callout (Cpu *cpu, uint32_t number)
     }
   cpu->n_interpreted++;
   flags_sync (cpu);
+  if (flags & SITE_STI && cpu->inhibit == CPU_INHIBIT_STI && !cpu->exit_request)
+    cpu->inhibit = 0;
   self->callout_reason = reason;
   if (reason != EXIT_NONE || flags & SITE_ENDS || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
       || (flags & SITE_MODE && !mode_is_current (self)))
@@ -951,7 +953,13 @@ install_handlers (void)
   return sigaction (SIGTRAP, &action, NULL) == 0 && sigaction (kick_signal (), &action, NULL) == 0;
 }
 
-static const EngineClass translator_class = { "translator", run, free_translator };
+static void
+enter_thread (Engine *engine)
+{
+  adopt_thread ((Translator *) engine);
+}
+
+static const EngineClass translator_class = { "translator", run, free_translator, enter_thread };
 
 Engine *
 engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)

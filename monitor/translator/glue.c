@@ -28,40 +28,62 @@ load_registers (Emitter *e)
     emit_load32 (e, reg == REG_ESP ? R15 : reg, R12, (int32_t) (offsetof (Cpu, regs) + 4 * (unsigned) reg));
 }
 
-/* pushfq; pop rax; cld; cpu->eflags = guest flags of rax and the others; on the C stack. RAX, RCX die. */
+/* cpu->eflags = guest flags of the host and the other bits.  EAX, ECX die.  The direction flag is not read back from the
+ * host: CLD and STD note it in hot->direction.  LAHF and SETO take a fraction of PUSHFQ's time. */
 static void
-save_flags (Emitter *e)
+save_flags (Emitter *e, const Hot *hot)
 {
+  static const uint8_t collect[] = {
+    0x9f,                               /* lahf */
+    0x0f, 0x90, 0xc0,                   /* seto al */
+    0xfc,                               /* cld */
+    0x0f, 0xb6, 0xcc,                   /* movzx ecx, ah */
+    0x0f, 0xb6, 0xc0,                   /* movzx eax, al */
+    0x81, 0xe1, 0xd5, 0x00, 0x00, 0x00, /* and ecx, 0d5h */
+    0xc1, 0xe0, 0x0b,                   /* shl eax, 11 */
+    0x09, 0xc1,                         /* or ecx, eax */
+  };
   HostMemory eflags = host_memory (R12, offsetof (Cpu, eflags));
   HostMemory lazy = host_memory (R12, offsetof (Cpu, lazy_operation));
 
-  emit8 (e, 0x9c);
-  emit8 (e, 0x58);
-  emit8 (e, 0xfc);
-  emit8 (e, 0x25);                              /* and eax, mask */
-  emit32 (e, FLAGS_MASK);
-  emit_op_memory (e, 0, false, 0x8b, RCX, &eflags);
-  emit8 (e, 0x81);
-  emit8 (e, 0xe1);                              /* and ecx, ~mask */
-  emit32 (e, ~(uint32_t) FLAGS_MASK);
+  emit_bytes (e, collect, sizeof collect);
+  emit_op_rip (e, false, 0x0b, RCX, &hot->direction, 0);
+  emit_op_memory (e, 0, false, 0x8b, RAX, &eflags);
+  emit8 (e, 0x25);
+  emit32 (e, ~(uint32_t) FLAGS_MASK);   /* and eax, ~mask */
   emit8 (e, 0x09);
-  emit8 (e, 0xc1);                              /* or ecx, eax */
-  emit_op_memory (e, 0, false, 0x89, RCX, &eflags);
+  emit8 (e, 0xc8);                      /* or eax, ecx */
+  emit_op_memory (e, 0, false, 0x89, RAX, &eflags);
   emit_op_memory (e, 0, false, 0xc6, 0, &lazy);
   emit8 (e, 0);
 }
 
-/* Guest flags to host flags; RAX dies. */
+/* Guest flags to host flags; EAX, ECX die. */
 static void
-load_flags (Emitter *e)
+load_flags (Emitter *e, const Hot *hot)
 {
+  static const uint8_t spread[] = {
+    0x89, 0xc1,                         /* mov ecx, eax */
+    0xc1, 0xe9, 0x0b,                   /* shr ecx, 11 */
+    0x83, 0xe1, 0x01,                   /* and ecx, 1 */
+    0x80, 0xc1, 0x7f,                   /* add cl, 7fh: sets OF from bit 11 */
+    0x88, 0xc4,                         /* mov ah, al */
+    0x9e,                               /* sahf */
+  };
+  uint8_t *jump;
+
   emit_load32 (e, RAX, R12, offsetof (Cpu, eflags));
-  emit8 (e, 0x25);
-  emit32 (e, FLAGS_MASK);
-  emit8 (e, 0x0d);                              /* or eax, 0x202 */
-  emit32 (e, 0x202);
-  emit8 (e, 0x50);
-  emit8 (e, 0x9d);                              /* push rax; popfq */
+  emit_mov32 (e, RCX, RAX);
+  emit8 (e, 0x81);
+  emit8 (e, 0xe1);
+  emit32 (e, EFLAGS_DF);                /* and ecx, DF */
+  emit_op_rip (e, false, 0x89, RCX, &hot->direction, 0);
+  emit8 (e, 0x74);
+  jump = e->at;
+  emit8 (e, 0);
+  emit8 (e, 0xfd);                      /* std */
+  *jump = (uint8_t) (e->at - jump - 1);
+  emit_bytes (e, spread, sizeof spread);
 }
 
 static void
@@ -94,7 +116,7 @@ glue_make (Translator *self)
   store_registers (e);
   emit_op_rip (e, true, 0x89, RSP, &hot->pair_stack, 0);
   emit_op_rip (e, true, 0x8b, RSP, &hot->c_stack, 0);
-  save_flags (e);
+  save_flags (e, hot);
   emit_store32 (e, R8, R12, offsetof (Cpu, eip));
   emit_op_rip (e, true, 0x89, R10, &hot->exit_info, 0);
   set_inside (e, hot, 0);
@@ -142,7 +164,7 @@ glue_make (Translator *self)
   emit_op_rip (e, true, 0x89, RSP, &hot->pair_stack, 0);
   emit_op_rip (e, true, 0x8b, RSP, &hot->c_stack, 0);
   set_inside (e, hot, 0);
-  save_flags (e);
+  save_flags (e, hot);
   emit_mov64 (e, RDI, R12);
   emit_mov32 (e, RSI, R8);
   emit8 (e, 0x48);
@@ -163,7 +185,7 @@ glue_make (Translator *self)
     emit8 (e, 0x75);
     jump = e->at;
     emit8 (e, 0);
-    load_flags (e);
+    load_flags (e, hot);
     emit_op_rip (e, true, 0x8b, RSP, &hot->pair_stack, 0);
     load_registers (e);
     emit8 (e, 0xc3);
@@ -202,7 +224,7 @@ glue_make (Translator *self)
   emit_op_rip (e, true, 0x8b, R13, &hot->map, 0);
   emit_op_rip (e, true, 0x8b, R14, &hot->window, 0);
   emit_mov64 (e, R11, RDI);
-  load_flags (e);
+  load_flags (e, hot);
   emit_op_rip (e, true, 0x8b, RSP, &hot->pair_stack, 0);
   load_registers (e);
   emit8 (e, 0x41);

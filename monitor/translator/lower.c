@@ -622,6 +622,11 @@ lower_insn (Lower *self, const DecodedInsn *insn, uint32_t *ret_rep_host)
       if (insn->map)
         emit8 (self->e, 0x0f);
       emit8 (self->e, insn->opcode);
+      if (insn->map == 0 && (insn->opcode & 0xfe) == 0xfc)
+        {
+          emit_op_rip (self->e, false, 0xc7, 0, &self->translator->hot->direction, 4);
+          emit32 (self->e, insn->opcode & 1 ? EFLAGS_DF : 0);
+        }
       if (self->translator->broken == TRANSLATOR_BREAK_FLAGS && insn->opcode == 0xf5)
         self->e->at[-1] = 0xf9;
       emit_immediate (self->e, insn, info->immediate);

@@ -62,6 +62,7 @@ typedef struct
   uint64_t segment_window[N_SEGMENTS];  /* window, or an address where every access faults */
   int64_t  remaining;           /* counted code: instructions until the limit */
   uint32_t inside;              /* the processor is in translated code */
+  uint32_t direction;           /* the guest's DF, which the host's flag shows too */
   uint32_t fpu_in_host;         /* host registers hold the guest's x87 and SSE state */
   uint64_t exit_info;           /* link or site number */
   Cpu     *cpu;
@@ -98,7 +99,7 @@ typedef struct
   uint16_t    stat;             /* SITE_SOFT: index in site_stats */
 } Site;
 
-enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_SOFT = 4 /* only because it faulted often */, SITE_ENDS = 8 /* no code behind it */,
+enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_SOFT = 4 /* only because it faulted often */, SITE_ENDS = 8 /* no code behind it */, SITE_STI = 16 /* the next instruction is host code and no boundary */,
        SITE_FPU_CHECK = 0x80 };
 
 /* A direct jump to another unit: patched when the target exists, taken back when it dies. */

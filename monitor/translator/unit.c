@@ -1011,6 +1011,23 @@ undefined_flags_show (const Builder *b, int number)
   return false;
 }
 
+/* STI before an instruction that surely runs as host code: interrupts are held off for it by not stopping there. */
+static bool
+shadow_fits (const Builder *b, int number)
+{
+  const Step *step = &b->steps[number], *next = step + 1;
+
+  return !b->self->counted && step->end == END_NONE && !step->insn.map && step->insn.opcode == 0xfb && number + 1 < b->n_steps
+         && next->end == END_NONE && next->eip == step->eip + 1 && !next->leader && !next->soft
+         && lower_row_is_lowered (next->insn.row) && !lower_is_fpu (&next->insn)
+         && !(next->insn.prefixes & (INSN_PREFIX_REP | INSN_PREFIX_REPNE))
+         && (!is_branch (&next->insn) || branch_is_native (&next->insn)) && next->insn.map == 0
+         && (next->insn.opcode < 0x40 || (next->insn.opcode >= 0x50 && next->insn.opcode <= 0x5f)
+             || (next->insn.opcode >= 0x70 && next->insn.opcode <= 0x7f) || next->insn.opcode == 0x85 || next->insn.opcode == 0x89
+             || next->insn.opcode == 0x8b || next->insn.opcode == 0x8d || next->insn.opcode == 0xc3 || next->insn.opcode == 0xe8
+             || next->insn.opcode == 0xe9 || next->insn.opcode == 0xeb || (next->insn.opcode >= 0xb8 && next->insn.opcode <= 0xbf));
+}
+
 static void
 emit_steps (Builder *b)
 {
@@ -1060,7 +1077,7 @@ emit_steps (Builder *b)
         }
       if (!step->host)
         step->host = step->host_inner = code_offset (b);
-      add_record (b, step, step->count, 0);
+      add_record (b, step, step->count, i > 0 && shadow_fits (b, i - 1) ? RECORD_NOT_BOUNDARY : 0);
       b->lower.exact_address = step->exact;
       if (is_branch (&step->insn) && branch_is_native (&step->insn) && !step->soft)
         {
@@ -1089,6 +1106,8 @@ emit_steps (Builder *b)
             flags |= SITE_SOFT;
           if (callout_ends (&step->insn))
             flags |= SITE_ENDS;
+          if (shadow_fits (b, i))
+            flags |= SITE_STI;
           emit_callout (b, step, step->count, flags);
           b->fpu_known = false;
           continue;
