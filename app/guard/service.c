@@ -1559,17 +1559,26 @@ service_new (Guard *guard, void (*changed) (gpointer data), gpointer data, GErro
 }
 
 void
+service_close (Service *self)
+{
+  /* It removes the socket, which must be there. */
+  if (g_dbus_server_is_active (self->server) && g_file_test (self->socket, G_FILE_TEST_EXISTS))
+    g_dbus_server_stop (self->server);
+}
+
+void
 service_free (Service *self)
 {
   if (!self)
     return;
-  g_dbus_server_stop (self->server);
+  service_close (self);
   for (guint i = 0; i < self->connections->len; i++)
     {
       g_signal_handlers_disconnect_by_data (self->connections->pdata[i], self);
       g_dbus_connection_flush_sync (self->connections->pdata[i], NULL, NULL);
     }
-  g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (self->guard->service));
+  if (self->connections->len)
+    g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (self->guard->service));
   g_ptr_array_unref (self->connections);
   g_object_unref (self->server);
   g_free (self->socket);

@@ -645,7 +645,7 @@ free_lockstep (Engine *engine)
   free (self);
 }
 
-static const EngineClass lockstep_class = { "lockstep", run, free_lockstep };
+static const EngineClass lockstep_class = { "lockstep", run, free_lockstep, NULL };
 
 Engine *
 engine_lockstep_translator (Engine *lockstep)

@@ -953,7 +953,13 @@ install_handlers (void)
   return sigaction (SIGTRAP, &action, NULL) == 0 && sigaction (kick_signal (), &action, NULL) == 0;
 }
 
-static const EngineClass translator_class = { "translator", run, free_translator };
+static void
+enter_thread (Engine *engine)
+{
+  adopt_thread ((Translator *) engine);
+}
+
+static const EngineClass translator_class = { "translator", run, free_translator, enter_thread };
 
 Engine *
 engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
