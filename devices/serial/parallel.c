@@ -92,7 +92,7 @@ static void
 begin_acknowledge (Parallel *self)
 {
   self->waiting = 0;
-  self->ack_unseen = 1;
+  self->ack_unseen = !(self->control & CONTROL_IRQ);   /* who waits for the interrupt does not poll */
   self->taken_ns = clock_now_ns (self->clock);
   self->irq_due = !!(self->control & CONTROL_IRQ);
   if (self->irq_due)
