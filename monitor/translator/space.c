@@ -747,24 +747,7 @@ space_view (Translator *self, Space *space, uint8_t mode)
     return NULL;
   view = &self->views[self->n_views];
   if (!view->map)
-    {
-      /* Shared, though with nobody: the sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which
-       * little is ever touched. */
-      void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-      if (map == MAP_FAILED || code_at == MAP_FAILED)
-        {
-          if (map != MAP_FAILED)
-            munmap (map, MAP_BYTES);
-          if (code_at != MAP_FAILED)
-            munmap (code_at, 4u << 20);
-          return NULL;
-        }
-      view->map = map;
-      view->code_at = code_at;
-      madvise (map, MAP_BYTES, MADV_NOHUGEPAGE);
-    }
+    return NULL;
   self->n_views++;
   view->space = space;
   view->mode = mode;
@@ -836,6 +819,28 @@ space_reset_pairs (Translator *self)
   self->reset_pairs = false;
 }
 
+/* Shared, though with nobody: the sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which little
+ * is ever touched.  Made before the sandbox closes, because afterwards shared memory is not to be had. */
+static bool
+map_view (View *view)
+{
+  void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+  if (map == MAP_FAILED || code_at == MAP_FAILED)
+    {
+      if (map != MAP_FAILED)
+        munmap (map, MAP_BYTES);
+      if (code_at != MAP_FAILED)
+        munmap (code_at, 4u << 20);
+      return false;
+    }
+  view->map = map;
+  view->code_at = code_at;
+  madvise (map, MAP_BYTES, MADV_NOHUGEPAGE);
+  return true;
+}
+
 bool
 space_setup (Translator *self, const char **ret_error)
 {
@@ -890,7 +895,13 @@ space_setup (Translator *self, const char **ret_error)
       *(uint64_t *) space->pair_top = self->glue_ret_bottom;
       space->pair_pointer = space->pair_top;
     }
-  return true;
+  /* Fewer views than wanted are slower, never wrong; without any there is no translator. */
+  for (unsigned i = 0; i < MAX_VIEWS; i++)
+    if (!map_view (&self->views[i]))
+      break;
+  if (!self->views[0].map)
+    *ret_error = "no address space for the translator";
+  return self->views[0].map != NULL;
 }
 
 void
