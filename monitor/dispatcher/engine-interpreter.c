@@ -153,7 +153,7 @@ interpreter_run (Engine *self)
   return reason;
 }
 
-static const EngineClass interpreter_class = { "interpreter", interpreter_run, interpreter_free };
+static const EngineClass interpreter_class = { "interpreter", interpreter_run, interpreter_free, NULL };
 
 Engine *
 engine_new_interpreter (Cpu *cpu, bool exact, const char **ret_error)

@@ -365,6 +365,8 @@ machine_run (Machine *self, uint32_t *ret_value)
   self->has_alarm = make_alarm (self) && self->config.clock_source == CLOCK_HOST;
   self->thread = pthread_self ();
   self->thread_known = true;
+  if (self->engine->klass->adopt_thread)
+    self->engine->klass->adopt_thread (self->engine);
   if (!self->paused)
     clock_start (self->clock);
   while (self->end == MACHINE_END_NONE)
