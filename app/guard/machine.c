@@ -52,6 +52,8 @@ drop_runtime (Machine *self)
     }
   g_clear_pointer (&self->printer, spool_free);
   media_release_all (self->guard->media, self->record->name);
+  if (self->guard->networks)
+    networks_disconnect (self->guard->networks, self->record->name);
   self->console_open = FALSE;
 }
 

@@ -96,12 +96,12 @@ done_described (Machine *machine, const GError *error, gpointer data)
 }
 
 static void
-answer_bool (GDBusMethodInvocation *invocation, gboolean good, const GError *error)
+answer_bool (GDBusMethodInvocation *invocation, gboolean good, GError *const *error)
 {
   if (good)
     g_dbus_method_invocation_return_value (invocation, NULL);
   else
-    refuse (invocation, error);
+    refuse (invocation, *error);
 }
 
 #define HANDLER(name, ...) \
@@ -283,7 +283,7 @@ HANDLER (delete_machine, const char *name, GVariant *options)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_delete (machine, options, &error), error);
+    answer_bool (invocation, machine_delete (machine, options, &error), &error);
   return TRUE;
 }
 
@@ -293,7 +293,7 @@ HANDLER (rename_machine, const char *name, const char *new_name)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_rename (machine, new_name, &error), error);
+    answer_bool (invocation, machine_rename (machine, new_name, &error), &error);
   return TRUE;
 }
 
@@ -331,7 +331,7 @@ HANDLER (export_machine, const char *name, const char *path, GVariant *options)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_export (machine, path, options, &error), error);
+    answer_bool (invocation, machine_export (machine, path, options, &error), &error);
   return TRUE;
 }
 
@@ -393,7 +393,7 @@ HANDLER (convert, const char *source, const char *target, GVariant *options)
 
   if (!g_path_is_absolute (target))
     error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_USAGE, "the target needs an absolute path");
-  answer_bool (invocation, !error && convert (self->guard, source, target, options, &error), error);
+  answer_bool (invocation, !error && convert (self->guard, source, target, options, &error), &error);
   return TRUE;
 }
 
@@ -863,7 +863,7 @@ HANDLER (create_network, const char *name, GVariant *options)
   answer_bool (invocation,
                option_label (self->guard, options, &label, &error)
                  && networks_create (self->guard->networks, name, &label, nat, forwards, &error),
-               error);
+               &error);
   return TRUE;
 }
 
@@ -872,7 +872,7 @@ HANDLER (delete_network, const char *name)
   Service *self = user_data;
   g_autoptr (GError) error = NULL;
 
-  answer_bool (invocation, networks_delete (self->guard->networks, name, &error), error);
+  answer_bool (invocation, networks_delete (self->guard->networks, name, &error), &error);
   return TRUE;
 }
 
@@ -893,7 +893,7 @@ HANDLER (add_folder, const char *name, const char *path, GVariant *options)
   answer_bool (invocation,
                option_label (self->guard, options, &label, &error)
                  && folders_add (self->guard->folders, name, path, &label, &error),
-               error);
+               &error);
   return TRUE;
 }
 
@@ -902,7 +902,7 @@ HANDLER (remove_folder, const char *name)
   Service *self = user_data;
   g_autoptr (GError) error = NULL;
 
-  answer_bool (invocation, folders_remove (self->guard->folders, name, &error), error);
+  answer_bool (invocation, folders_remove (self->guard->folders, name, &error), &error);
   return TRUE;
 }
 
@@ -925,7 +925,7 @@ HANDLER (register_medium, const char *path, GVariant *options)
                option_label (self->guard, options, &label, &error)
                  && (resolved = broker_resolve (self->guard, path, &error))
                  && media_register (self->guard->media, resolved, &label, &error),
-               error);
+               &error);
   return TRUE;
 }
 
@@ -1024,7 +1024,7 @@ HANDLER (put_host_clipboard, const char *type, GVariant *data)
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (data);
 
-  answer_bool (invocation, clipboard_put (self->guard->clipboard, NULL, &self->guard->host, type, bytes, &error), error);
+  answer_bool (invocation, clipboard_put (self->guard->clipboard, NULL, &self->guard->host, type, bytes, &error), &error);
   return TRUE;
 }
 
@@ -1193,7 +1193,7 @@ HANDLER (answer_question, guint64 id, gboolean allow)
 
   if (!questions_answer (self->guard, id, allow))
     error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_FAILED, "this question is not open any more");
-  answer_bool (invocation, !error, error);
+  answer_bool (invocation, !error, &error);
   return TRUE;
 }
 
@@ -1260,7 +1260,7 @@ HANDLER (set_officer_passphrase, GVariant *passphrase)
   g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (passphrase);
 
   if (need_officer (self, invocation, "officer-passphrase"))
-    answer_bool (invocation, roles_set_passphrase (self->guard->roles, bytes, &error), error);
+    answer_bool (invocation, roles_set_passphrase (self->guard->roles, bytes, &error), &error);
   return TRUE;
 }
 
@@ -1287,7 +1287,7 @@ HANDLER (set_policy, const char *key, const char *value)
   g_autoptr (GError) error = NULL;
 
   if (g_str_equal (key, "phrase") || need_officer (self, invocation, "policy"))
-    answer_bool (invocation, guard_set_policy (self->guard, key, value, &error), error);
+    answer_bool (invocation, guard_set_policy (self->guard, key, value, &error), &error);
   return TRUE;
 }
 
@@ -1420,7 +1420,7 @@ HANDLER (attention, const char *source)
   Service *self = user_data;
   g_autoptr (GError) error = NULL;
 
-  answer_bool (invocation, guard_record (self->guard, "attention", "user", source, NULL, &error), error);
+  answer_bool (invocation, guard_record (self->guard, "attention", "user", source, NULL, &error), &error);
   return TRUE;
 }
 
@@ -1571,17 +1571,26 @@ service_new (Guard *guard, void (*changed) (gpointer data), gpointer data, GErro
 }
 
 void
+service_close (Service *self)
+{
+  /* It removes the socket, which must be there. */
+  if (g_dbus_server_is_active (self->server) && g_file_test (self->socket, G_FILE_TEST_EXISTS))
+    g_dbus_server_stop (self->server);
+}
+
+void
 service_free (Service *self)
 {
   if (!self)
     return;
-  g_dbus_server_stop (self->server);
+  service_close (self);
   for (guint i = 0; i < self->connections->len; i++)
     {
       g_signal_handlers_disconnect_by_data (self->connections->pdata[i], self);
       g_dbus_connection_flush_sync (self->connections->pdata[i], NULL, NULL);
     }
-  g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (self->guard->service));
+  if (self->connections->len)
+    g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (self->guard->service));
   g_ptr_array_unref (self->connections);
   g_object_unref (self->server);
   g_free (self->socket);

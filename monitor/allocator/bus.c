@@ -29,6 +29,7 @@ struct Bus
   unsigned n_conflicts;
   uint8_t  memory_order[BUS_MAX_CLAIMS];        /* slots of memory claims by address */
   uint8_t  ports[65536];
+  BusTap   tap;
 };
 
 Bus *
@@ -209,8 +210,8 @@ find_memory (Bus *bus, uint64_t address)
   return NULL;
 }
 
-uint32_t
-bus_read_port (Bus *bus, uint16_t port, unsigned size)
+static uint32_t
+read_port (Bus *bus, uint16_t port, unsigned size)
 {
   const Claim *claim = find_port (bus, port);
   uint32_t value = 0;
@@ -225,8 +226,8 @@ bus_read_port (Bus *bus, uint16_t port, unsigned size)
   return value;
 }
 
-void
-bus_write_port (Bus *bus, uint16_t port, unsigned size, uint32_t value)
+static void
+write_port (Bus *bus, uint16_t port, unsigned size, uint32_t value)
 {
   const Claim *claim = find_port (bus, port);
 
@@ -240,8 +241,8 @@ bus_write_port (Bus *bus, uint16_t port, unsigned size, uint32_t value)
       claim_write (claim, (uint32_t) (port + i - claim->first), 1, (value >> (i * 8)) & 0xff);
 }
 
-uint64_t
-bus_read_memory (Bus *bus, uint64_t address, unsigned size)
+static uint64_t
+read_memory (Bus *bus, uint64_t address, unsigned size)
 {
   const Claim *claim = find_memory (bus, address);
   uint64_t value = 0;
@@ -256,8 +257,8 @@ bus_read_memory (Bus *bus, uint64_t address, unsigned size)
   return value;
 }
 
-void
-bus_write_memory (Bus *bus, uint64_t address, unsigned size, uint64_t value)
+static void
+write_memory (Bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
   const Claim *claim = find_memory (bus, address);
 
@@ -269,4 +270,62 @@ bus_write_memory (Bus *bus, uint64_t address, unsigned size, uint64_t value)
   for (unsigned i = 0; i < size; i++)
     if ((claim = find_memory (bus, address + i)))
       claim_write (claim, (uint32_t) (address + i - claim->first), 1, (value >> (i * 8)) & 0xff);
+}
+
+/* The CPU's side, with whoever listens in. */
+
+void
+bus_set_tap (Bus *bus, const BusTap *tap)
+{
+  bus->tap = tap ? *tap : (BusTap) { NULL, NULL, NULL };
+}
+
+uint32_t
+bus_read_port (Bus *bus, uint16_t port, unsigned size)
+{
+  uint64_t value;
+
+  if (bus->tap.answer && bus->tap.answer (bus->tap.data, BUS_READ_PORT, port, size, &value))
+    return (uint32_t) value;
+  value = read_port (bus, port, size);
+  if (bus->tap.done)
+    bus->tap.done (bus->tap.data, BUS_READ_PORT, port, size, value);
+  return (uint32_t) value;
+}
+
+void
+bus_write_port (Bus *bus, uint16_t port, unsigned size, uint32_t value)
+{
+  uint64_t copy = value;
+
+  if (bus->tap.answer && bus->tap.answer (bus->tap.data, BUS_WRITE_PORT, port, size, &copy))
+    return;
+  if (bus->tap.done)
+    bus->tap.done (bus->tap.data, BUS_WRITE_PORT, port, size, value);
+  write_port (bus, port, size, value);
+}
+
+uint64_t
+bus_read_memory (Bus *bus, uint64_t address, unsigned size)
+{
+  uint64_t value;
+
+  if (bus->tap.answer && bus->tap.answer (bus->tap.data, BUS_READ_MEMORY, address, size, &value))
+    return value;
+  value = read_memory (bus, address, size);
+  if (bus->tap.done)
+    bus->tap.done (bus->tap.data, BUS_READ_MEMORY, address, size, value);
+  return value;
+}
+
+void
+bus_write_memory (Bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+  uint64_t copy = value;
+
+  if (bus->tap.answer && bus->tap.answer (bus->tap.data, BUS_WRITE_MEMORY, address, size, &copy))
+    return;
+  if (bus->tap.done)
+    bus->tap.done (bus->tap.data, BUS_WRITE_MEMORY, address, size, value);
+  write_memory (bus, address, size, value);
 }

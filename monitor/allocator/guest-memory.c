@@ -167,6 +167,9 @@ guest_memory_write (GuestMemory *self, uint64_t address, const void *bytes, size
         {
           memcpy (self->host + (size_t) page * GUEST_PAGE_SIZE + offset, from, n);
           guest_memory_mark_written (self, page, offset, (uint32_t) n);
+          for (unsigned i = 0; i < self->n_listeners; i++)
+            if (self->listeners[i].device_wrote)
+              self->listeners[i].device_wrote (self->listeners[i].listener, page, offset, (uint32_t) n);
         }
       from += n;
       address += n;

@@ -29,6 +29,7 @@ typedef struct
   void (*map_changed)   (void *listener, uint32_t first_guest_page, uint32_t n_pages);
   void (*dirty_cleared) (void *listener, uint32_t first_backing_page, uint32_t n_pages);
   void  *listener;
+  void (*device_wrote)  (void *listener, uint32_t page, uint32_t offset, uint32_t n_bytes);   /* DMA, after the fact */
 } GuestMemoryListener;
 
 struct GuestMemory
@@ -56,3 +57,15 @@ void         guest_memory_mark_written (GuestMemory *memory, uint32_t page, uint
 
 Bus  *bus_new  (void);
 void  bus_free (Bus *bus);
+
+/* Who listens in on the CPU's accesses, or answers in the devices' place (lockstep). */
+typedef enum { BUS_READ_PORT, BUS_WRITE_PORT, BUS_READ_MEMORY, BUS_WRITE_MEMORY } BusAccess;
+
+typedef struct
+{
+  bool (*answer) (void *data, BusAccess access, uint64_t address, unsigned size, uint64_t *value);    /* true: devices are not asked */
+  void (*done)   (void *data, BusAccess access, uint64_t address, unsigned size, uint64_t value);     /* writes: before the device */
+  void  *data;
+} BusTap;
+
+void bus_set_tap (Bus *bus, const BusTap *tap);         /* NULL: nobody */

@@ -107,6 +107,7 @@ typedef struct
   void (*map_changed)     (Cpu *cpu, uint32_t first_guest_page, uint32_t n_pages);        /* PAM, BARs, ROM */
   void (*dirty_cleared)   (Cpu *cpu, uint32_t first_backing_page, uint32_t n_pages);      /* catch the next write again */
   void (*kick)            (Cpu *cpu);                    /* async-signal-safe: leave translated code soon */
+  void (*page_protected)  (Cpu *cpu, uint32_t page);     /* a backing page became PAGE_CODE: the next write must be seen */
 } CpuHooks;
 
 /* The chip at the other end of INTR (local APIC or PIC): asked when the CPU takes the interrupt. */
@@ -135,7 +136,7 @@ struct Cpu
   uint8_t   inhibit;            /* interrupts are held off for one instruction after STI, MOV SS, POP SS: CPU_INHIBIT_* */
   bool      halted;
   volatile uint32_t exit_request;       /* CPU_REQUEST_*: looked at between blocks; set from signal handlers */
-  uint64_t  instructions;       /* retired since power on */
+  uint64_t  instructions;       /* retired since power on; a delivered fault and each iteration of a string count as one */
   uint64_t  instruction_limit;  /* run () returns at latest when `instructions` reaches this */
   Segment   segments[N_SEGMENTS];
   Tlb      *tlb;

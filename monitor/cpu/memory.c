@@ -107,6 +107,7 @@ tlb_flush (Cpu *cpu, bool global_too)
 {
   Tlb *tlb = cpu->tlb;
 
+  tlb->epoch++;
   for (unsigned table = 0; table < 2; table++)
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
       {
@@ -124,6 +125,7 @@ tlb_flush_linear (Cpu *cpu, uint32_t linear)
 {
   Tlb *tlb = cpu->tlb;
 
+  tlb->epoch++;
   for (unsigned table = 0; table < 2; table++)
     {
       TlbEntry *entry = tlb_entry (tlb->tables[table], linear);
@@ -143,6 +145,8 @@ tlb_flush_linear (Cpu *cpu, uint32_t linear)
 void
 tlb_protect_page (Cpu *cpu, uint32_t page)
 {
+  if (cpu->hooks.page_protected)
+    cpu->hooks.page_protected (cpu, page);
   for (unsigned table = 0; table < 2; table++)
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
       if (cpu->tlb->tables[table][i].page == page)

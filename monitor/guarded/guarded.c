@@ -8,6 +8,7 @@
 #include "char-fd.h"
 #include "image-fd.h"
 #include "machine.h"
+#include "packet-fd.h"
 #include "protocol.h"
 #include "reasons.h"
 #include "sandbox.h"
@@ -30,7 +31,7 @@
 
 enum
 {
-  MAX_FILE_BYTES = 1 << 30, FRAME_MS = 16, IDLE_FRAME_MS = 500, N_CHAIN = PROTOCOL_MAX_DEPTH + 1,
+  MAX_FILE_BYTES = 1 << 30, FRAME_MS = 16, IDLE_FRAME_MS = 500, BUSY_CARD_MS = 2, N_CHAIN = PROTOCOL_MAX_DEPTH + 1,
   PRIVATE_MEMORY_BYTES = 1 << 30,
 };
 
@@ -59,6 +60,8 @@ typedef struct
   DisplaySurface surface;
   SoundRing    *ring;
   int           frame_event, input, change_event[2];
+  PacketBackend *cable;                 /* NULL: none, or its far end is gone; belongs to the machine once there is one */
+  uint64_t      cable_full_until;       /* the card had no room: not before this time in ms */
   uint64_t      n_frames;
   MachineEnd    end;
 } Server;
@@ -345,6 +348,18 @@ make_drives (Server *self, char *ret_text, size_t n_text)
   return 0;
 }
 
+/* Sent from the machine's thread: a frame is one system call, so it does not mix with the other thread's. */
+static void
+tell_stalled (void *data, bool stalled)
+{
+  MsgText message = { 0 };
+
+  snprintf (message.text, sizeof message.text, "%s",
+            stalled ? "the disk with this machine's files is full: it waits and goes on when there is space again"
+                    : "there is space again: the machine goes on");
+  protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_WARNING, 0, &message, NULL);
+}
+
 static void *
 machine_thread (void *data)
 {
@@ -430,6 +445,7 @@ make_machine (Server *self, char *ret_text, size_t n_text)
       free (error);
       return -EIO;
     }
+  machine_on_stall (self->machine, tell_stalled, NULL);
   machine_pause (self->machine);
   if (pipe2 (self->change_event, O_CLOEXEC) < 0 || pthread_create (&self->thread, NULL, machine_thread, self) != 0)
     {
@@ -630,6 +646,8 @@ go_on (Server *self, const char **ret_text)
   return result < 0 ? result : machine_call (self->machine, call_resume, NULL);
 }
 
+static int plug_network (Server *self, const MsgNetwork *message, int fd);
+
 /* One request of the guard. Its descriptors are ours; those that a case keeps are set to -1. False ends the monitor. */
 static bool
 handle (Server *self, const Message *message, int *fds)
@@ -696,6 +714,15 @@ handle (Server *self, const Message *message, int *fds)
     case MESSAGE_PARALLEL:
       result = take_port (&self->config.parallel, fds[0]);
       fds[0] = -1;
+      break;
+    case MESSAGE_NETWORK:
+      result = plug_network (self, &message->network, fds[0]);
+      fds[0] = -1;
+      why = result == -ENODEV ? "the machine has no network card" : NULL;
+      break;
+    case MESSAGE_NETWORK_UNPLUG:
+      result = plug_network (self, NULL, -1);
+      why = result == -ENODEV ? "the machine has no network card" : NULL;
       break;
     case MESSAGE_INPUT:
       if (self->input >= 0)
@@ -775,6 +802,80 @@ handle (Server *self, const Message *message, int *fds)
       break;
     }
   return done (sequence, result, why ? why : text[0] ? text : result ? strerror (-result) : NULL);
+}
+
+/* --- network ----------------------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  PacketBackend *cable;
+  int            result;
+} CableCall;
+
+static void
+call_plug (Machine *machine, void *data)
+{
+  CableCall *call = data;
+
+  call->result = machine_plug_network (machine, call->cable);
+}
+
+static void
+call_frames (Machine *machine, void *data)
+{
+  CableCall *call = data;
+
+  call->result = packet_fd_receive (call->cable);
+}
+
+/* Takes the descriptor over.  Before the machine exists the cable waits in the configuration, with the card it needs. */
+static int
+plug_network (Server *self, const MsgNetwork *message, int fd)
+{
+  CableCall call = { .cable = fd >= 0 ? packet_fd_new (fd) : NULL };
+
+  if (fd >= 0 && !call.cable)
+    {
+      close (fd);
+      return -ENOMEM;
+    }
+  if (self->machine)
+    {
+      int result = machine_call (self->machine, call_plug, &call);
+
+      call.result = result < 0 ? result : call.result;
+      if (call.result < 0 && call.cable)
+        call.cable->close (call.cable);
+      if (call.result < 0)
+        return call.result;
+    }
+  else
+    {
+      if (self->config.network)
+        self->config.network->close (self->config.network);
+      self->config.network = call.cable;
+      if (message)
+        {
+          self->config.has_network = true;
+          memcpy (self->config.mac, message->mac, sizeof self->config.mac);
+        }
+    }
+  self->cable = call.cable;
+  self->cable_full_until = 0;
+  return 0;
+}
+
+static void
+take_frames (Server *self, uint64_t now_ms)
+{
+  CableCall call = { .cable = self->cable };
+
+  if (machine_call (self->machine, call_frames, &call) < 0)
+    return;
+  if (call.result == -EBUSY)
+    self->cable_full_until = now_ms + BUSY_CARD_MS;
+  else if (call.result == -EPIPE)
+    plug_network (self, NULL, -1);      /* the network is gone: the guest sees its link go down */
 }
 
 /* --- console ----------------------------------------------------------------------------------------------------- */
@@ -881,13 +982,18 @@ serve (Server *self)
 
   for (;;)
     {
-      struct pollfd polled[3] = {
+      struct pollfd polled[4] = {
         { PROTOCOL_SOCKET_FD, POLLIN, 0 }, { self->input, POLLIN, 0 }, { self->machine_started ? self->change_event[0] : -1, POLLIN, 0 },
+        { -1, POLLIN, 0 },
       };
       uint64_t now = monotonic_ms ();
       int timeout = self->phase == PHASE_RUNNING ? (next_frame > now ? (int) (next_frame - now) : 0) : -1;
 
-      if (poll (polled, 3, timeout) < 0 && errno != EINTR)
+      if (self->cable && self->phase == PHASE_RUNNING && now >= self->cable_full_until)
+        polled[3].fd = packet_fd_descriptor (self->cable);
+      else if (self->cable && self->phase == PHASE_RUNNING && timeout > BUSY_CARD_MS)
+        timeout = BUSY_CARD_MS;
+      if (poll (polled, 4, timeout) < 0 && errno != EINTR)
         return;
       if (polled[2].revents)
         return;
@@ -896,6 +1002,9 @@ serve (Server *self)
       if (polled[1].revents)
         take_input (self);
       now = monotonic_ms ();
+      /* The message just taken may have changed the cable or the phase: then the next round looks again. */
+      if (polled[3].revents && self->cable && self->phase == PHASE_RUNNING && packet_fd_descriptor (self->cable) == polled[3].fd)
+        take_frames (self, now);
       if (self->phase == PHASE_RUNNING && now >= next_frame)
         {
           machine_call (self->machine, call_refresh, self);

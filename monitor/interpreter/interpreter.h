@@ -19,3 +19,9 @@ ExitReason interpreter_fetch (Cpu *cpu, DecodedInsn *ret_insn);
 ExitReason cpu_step (Cpu *cpu);
 /* The same, but a repeated string instruction goes on to instruction_limit (unless EFLAGS.TF). */
 ExitReason interpreter_step (Cpu *cpu, bool one_iteration);
+
+/* In dispatcher/engine-interpreter.c; both need decode_cache_new.  They take no events and deliver exceptions.
+ * One block of the decode cache, or one instruction where blocks do not serve: EXIT_NONE, EXIT_REQUEST, EXIT_HALT or
+ * EXIT_SHUTDOWN.  The other goes on to the first request or instruction_limit: EXIT_REQUEST, EXIT_HALT or EXIT_SHUTDOWN. */
+ExitReason interpreter_run_block        (Cpu *cpu);
+ExitReason interpreter_run_instructions (Cpu *cpu);

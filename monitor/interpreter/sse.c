@@ -303,7 +303,7 @@ sse_load (Cpu *cpu, const DecodedInsn *insn, bool must_align)
     return EXIT_FAULT;
   if (!insn->is_memory)
     value = xmm_load (cpu, insn->rm);
-  else if (xmm_read_memory (cpu, insn, insn_offset (cpu, insn), &value, must_align ? 16 : 1))
+  else if (xmm_read_memory (cpu, insn, insn_offset (cpu, insn), &value, must_align ? 16 : 8))
     return EXIT_FAULT;
   xmm_store (cpu, insn->reg, value);
   return EXIT_NONE;
@@ -315,7 +315,7 @@ sse_store (Cpu *cpu, const DecodedInsn *insn, bool must_align)
   if (cpu_check_sse (cpu))
     return EXIT_FAULT;
   if (insn->is_memory)
-    return xmm_write_memory (cpu, insn, insn_offset (cpu, insn), cpu->fpu.xmm[insn->reg], must_align ? 16 : 1);
+    return xmm_write_memory (cpu, insn, insn_offset (cpu, insn), cpu->fpu.xmm[insn->reg], must_align ? 16 : 8);
   xmm_store (cpu, insn->rm, xmm_load (cpu, insn->reg));
   return EXIT_NONE;
 }

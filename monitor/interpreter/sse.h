@@ -41,7 +41,8 @@ xmm_store (Cpu *cpu, unsigned number, __m128i value)
   _mm_store_si128 ((__m128i *) cpu->fpu.xmm[number & 7], value);
 }
 
-/* 16 bytes: the fast path of operands.h, one size further. alignment: 16, or 1 for those that need none. */
+/* 16 bytes: the fast path of operands.h, one size further.  alignment: 16, whose violation is #GP, or 8 for operands that
+ * need none but may raise #AC (SDM vol. 2, MOVUPS). */
 static inline ExitReason
 xmm_read_memory (Cpu *cpu, const DecodedInsn *insn, uint32_t offset, __m128i *ret_value, unsigned alignment)
 {
@@ -49,7 +50,7 @@ xmm_read_memory (Cpu *cpu, const DecodedInsn *insn, uint32_t offset, __m128i *re
   uint32_t linear = cpu->segments[insn->segment].base + offset;
   const TlbEntry *entry = tlb_entry (tlb->data, linear);
 
-  if (UNLIKELY (linear & (alignment - 1)))
+  if (UNLIKELY (alignment == 16 && linear & 15))
     return cpu_check_aligned_16 (cpu, insn->segment, offset);
   if (LIKELY ((int64_t) offset + 15 <= tlb->read_max[insn->segment] && entry->read_tag == ((linear + 15) & ~0xfffu)))
     {
@@ -66,7 +67,7 @@ xmm_write_memory (Cpu *cpu, const DecodedInsn *insn, uint32_t offset, const uint
   uint32_t linear = cpu->segments[insn->segment].base + offset;
   const TlbEntry *entry = tlb_entry (tlb->data, linear);
 
-  if (UNLIKELY (linear & (alignment - 1)))
+  if (UNLIKELY (alignment == 16 && linear & 15))
     return cpu_check_aligned_16 (cpu, insn->segment, offset);
   if (LIKELY ((int64_t) offset + 15 <= tlb->write_max[insn->segment] && entry->write_tag == ((linear + 15) & ~0xfffu)))
     {

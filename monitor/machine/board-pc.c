@@ -14,6 +14,7 @@
 #include "dma.h"
 #include "fdc.h"
 #include "firmware.h"
+#include "fpu-error.h"
 #include "fw-cfg.h"
 #include "guest-memory.h"
 #include "i440fx.h"
@@ -68,6 +69,7 @@ struct Board
   Pic         *pic;
   LocalApic   *local_apic;
   IoApic      *io_apic;
+  FpuError    *fpu_error;
   Pit         *pit;
   Speaker     *speaker;
   Rtc         *rtc;
@@ -262,11 +264,15 @@ add_interrupts (Board *self, char **ret_error)
       || !added (self, "I/O APIC", io_apic_new (&self->host, local_apic_deliver, self->local_apic, &self->io_apic), &self->io_apic,
                  ret_error))
     return false;
+  if (!added (self, "x87 error latch",
+              fpu_error_new (&self->host, irq_line (self, 13), (IrqLine) { cpu_set_ignne_line, cpu, 0 }, &self->fpu_error),
+              &self->fpu_error, ret_error))
+    return false;
   local_apic_connect_io_apic (self->local_apic, io_apic_eoi, self->io_apic);
   cpu->lines.acknowledge = local_apic_acknowledge;
   cpu->lines.controller = self->local_apic;
   cpu->lines.apic_base_written = apic_base_written;
-  cpu->lines.ferr = irq_line (self, 13);
+  cpu->lines.ferr = (IrqLine) { fpu_error_set_ferr, self->fpu_error, 0 };
   return true;
 }
 
@@ -475,6 +481,20 @@ drive_for_image (const BlockBackend *image)
   return FLOPPY_DRIVE_1440K;
 }
 
+static void
+host_disk_full (void *board)
+{
+  machine_stall (((Board *) board)->machine);
+}
+
+void
+board_retry_drives (Board *self)
+{
+  for (unsigned i = 0; i < 2; i++)
+    ide_retry (self->ide[i]);
+  fdc_retry (self->fdc);
+}
+
 static bool
 add_floppies (Board *self, char **ret_error)
 {
@@ -483,6 +503,7 @@ add_floppies (Board *self, char **ret_error)
 
   if (!added (self, "floppy controller", fdc_new (&self->host, irq_line (self, 6), 0x3f0, &port, 2, &self->fdc), &self->fdc, ret_error))
     return false;
+  fdc_set_full_handler (self->fdc, host_disk_full, self);
   for (unsigned i = 0; i < config->n_floppy_drives && i < MACHINE_N_FLOPPIES; i++)
     {
       fdc_set_drive (self->fdc, i, drive_for_image (config->floppies[i]));
@@ -505,6 +526,8 @@ add_disks (Board *self, char **ret_error)
                 ide_channel_new (&self->host, irq_line (self, 14 + i), command_ports[i], control_ports[i], &self->ide[i]), &self->ide[i],
                 ret_error))
       return false;
+  for (unsigned i = 0; i < 2; i++)
+    ide_set_full_handler (self->ide[i], host_disk_full, self);
   if (!added (self, "IDE", ide_pci_new (&self->host, self->pci, DEVFN_IDE, self->ide[0], self->ide[1], &self->ide_pci), &self->ide_pci,
               ret_error))
     return false;

@@ -92,8 +92,13 @@ const char *machine_message (Machine *self);
 /* Runs call on the machine's thread between two instructions and waits for it. -ESHUTDOWN: the machine has ended.
  * On the machine's own thread it runs at once. */
 int  machine_call (Machine *self, void (*call) (Machine *self, void *data), void *data);
+/* Whether calls go on being answered (on the caller's thread) after the machine has ended: for last questions. */
+void machine_linger (Machine *self, bool linger);
 /* Told on the machine's thread when the run state changes or the machine ends. */
 void machine_on_change (Machine *self, void (*changed) (void *data), void *data);
+
+/* Told on the machine's thread when the host's disk is full and the guest waits (true), and when it goes on (false). */
+void machine_on_stall (Machine *self, void (*stalled) (void *data, bool stalled), void *data);
 
 /* --- on the machine's thread (inside machine_call) --------------------------------------------------------------- */
 

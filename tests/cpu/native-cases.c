@@ -140,7 +140,8 @@ edge_extended (Random *random, uint8_t *bytes)
       break;
     default:
       significand |= 0x8000000000000000;
-      exponent = (exponent & 0x8000) | (uint16_t) (random_below (random, 2) ? random_below (random, 80) : 0x7fff - random_below (random, 80));
+      exponent = (exponent & 0x8000)
+                 | (uint16_t) (random_below (random, 2) ? random_below (random, 80) : 0x7fff - random_below (random, 80));
       break;
     }
   memcpy (bytes, &significand, 8);
@@ -471,9 +472,12 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
   state->eflags = 0x202 | (random_next (random) & 0x8d5);
   if (random_below (random, 16) == 0)
     state->eflags |= 0x200000;          /* ID */
+  if (random_below (random, 16) == 0)
+    state->eflags |= 0x40000;           /* AC, and Linux sets CR0.AM */
   for (unsigned i = 0; i < 8; i++)
     state->regs[i] = edge_32 (random);
-  state->regs[REG_ESP] = NATIVE_STACK + 0x800 + (random_below (random, 64) << 2) + (random_below (random, 8) ? 0 : random_below (random, 4));
+  state->regs[REG_ESP] = NATIVE_STACK + 0x800 + (random_below (random, 64) << 2)
+                         + (random_below (random, 8) ? 0 : random_below (random, 4));
   /* Now and then at the page's ends; but what POPF and POP FS find must be chosen. */
   if (random_below (random, 200) == 0 && !is_mnemonic (row, "POPF POP"))
     state->regs[REG_ESP] = NATIVE_STACK + (random_below (random, 2) ? random_below (random, 16) : 0xff8 + random_below (random, 16));
@@ -553,7 +557,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
       state->regs[REG_ESI] = offset;
       state->regs[REG_EDI] = es_low ? other - NATIVE_LDT_BASE : other;
       if (is_mnemonic (row, "MASKMOVQ MASKMOVDQU"))
-        state->regs[REG_EDI] = (NATIVE_DATA + 0x400 + random_below (random, 0x200)) - (state->ds == NATIVE_LDT_DS ? NATIVE_LDT_BASE : 0);
+        state->regs[REG_EDI] = NATIVE_DATA + 0x400 + random_below (random, 0x200)
+                               - (state->ds == NATIVE_LDT_DS ? NATIVE_LDT_BASE : 0);
       state->regs[REG_ECX] = random_below (random, 12);
       if (builder.address_16 && random_below (random, 2))
         {
@@ -608,7 +613,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
     emit (&builder, (unsigned) row->group, 1);
   else if (has_modrm)
     {
-      bool memory_only = has_letter (form, "M"), register_only = has_letter (form, "NURCD") || has_token (form, "ST") || has_token (form, "STi");
+      bool memory_only = has_letter (form, "M");
+      bool register_only = has_letter (form, "NURCD") || has_token (form, "ST") || has_token (form, "STi");
       bool in_memory = memory_only || (!register_only && (locked || random_below (random, 2)));
 
       if (locked)

@@ -136,6 +136,7 @@ test_slow_printer (void)
   g_assert_cmphex (in (STATUS) & 0xc0, ==, 0x40);
   far_end->stuck = false;
   bench_advance (&bench, 2 * MS);
+  g_assert_cmphex (in (STATUS) & 0xc0, ==, 0x80);
   g_assert_cmphex (in (STATUS) & 0xc0, ==, 0xc0);
   g_assert_cmpstr (far_end->text->str, ==, "x");
   /* nINIT frees a printer that hangs. */
