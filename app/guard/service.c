@@ -419,7 +419,7 @@ HANDLER (unlock_machine, const char *name, GVariant *options)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_unlock (machine, options, &error), error);
+    answer_bool (invocation, machine_unlock (machine, options, &error), &error);
   return TRUE;
 }
 
