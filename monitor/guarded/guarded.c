@@ -233,7 +233,9 @@ absent_close (BlockBackend *self)
   free (self);
 }
 
-static const BlockClass absent_class = { "absent", absent_read, absent_write, absent_flush, NULL, NULL, absent_close };
+static const BlockClass absent_class = {
+  .format = "absent", .read = absent_read, .write = absent_write, .flush = absent_flush, .close = absent_close,
+};
 
 typedef struct
 {
