@@ -10,6 +10,7 @@
 #include "machine.h"
 #include "packet-fd.h"
 #include "protocol.h"
+#include "qcow2.h"
 #include "reasons.h"
 #include "sandbox.h"
 #include "sound-ring.h"
@@ -1029,6 +1030,7 @@ guarded_main (void)
 
   signal (SIGPIPE, SIG_IGN);
   self.config.memory_fd = -1;
+  qcow2_prepare_crypto ();
   self.sandbox = sandbox_enter_early ();
   ready.sandbox = sandbox_probe () | self.sandbox;
   if (protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_READY, 0, &ready, NULL) < 0)
