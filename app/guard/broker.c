@@ -190,6 +190,45 @@ broker_open_firmware (const char *name, GError **error)
 }
 
 int
+broker_create (const char *path, GError **error)
+{
+  int fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  return fd < 0 ? failed (error, "cannot be made", path) : fd;
+}
+
+int
+broker_open_target (const char *path, GError **error)
+{
+  int fd = open (path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+  struct stat info;
+
+  if (fd < 0)
+    return failed (error, "cannot be written", path);
+  if (fstat (fd, &info) < 0 || !S_ISREG (info.st_mode))
+    {
+      close (fd);
+      errno = EINVAL;
+      return failed (error, "cannot be written", path);
+    }
+  return fd;
+}
+
+int
+broker_open_source (const char *path, GError **error)
+{
+  g_auto (AutoFd) by_path = open_path (path, error);
+  g_autofree char *by_fd = NULL;
+  int fd;
+
+  if (by_path < 0)
+    return -1;
+  by_fd = g_strdup_printf ("/proc/self/fd/%d", by_path);
+  fd = open (by_fd, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? failed (error, "cannot be opened", path) : fd;
+}
+
+int
 broker_open_own (const char *path, gboolean create, GError **error)
 {
   int fd = open (path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0), 0600);

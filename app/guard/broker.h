@@ -38,4 +38,13 @@ int broker_open_firmware (const char *name, GError **error);
 /* A file in a folder of the guard's own, read and write, made anew with mode 0600 if `create`. */
 int broker_open_own (const char *path, gboolean create, GError **error);
 
+/* A new file of mode 0600, read and write; one that is already there, also as a link, is an error (errno EEXIST). */
+int broker_create (const char *path, GError **error);
+
+/* A file the user named as target of a conversion: made with mode 0600 or opened as it is, read and write. */
+int broker_open_target (const char *path, GError **error);
+
+/* A plain file for reading. */
+int broker_open_source (const char *path, GError **error);
+
 G_END_DECLS

@@ -774,9 +774,9 @@ machine_export (Machine *self, const char *path, GVariant *options, GError **err
   from = broker_open_own (self->record->file, FALSE, error);
   if (from < 0)
     return FALSE;
-  to = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  to = broker_create (path, error);
   if (to < 0)
-    return fail (error, GUARD_ERROR_FAILED, "%s cannot be made: %s", path, g_strerror (errno));
+    return FALSE;
   if (disk_tools_copy (from, self->record->file_format == FORMAT_QCOW2 ? "qcow2" : "raw", to, format, error))
     return TRUE;
   unlink (path);

@@ -283,7 +283,7 @@ from_key_file (GKeyFile *file, GError **error)
   record->undetectable = g_key_file_get_boolean (file, G, "undetectable", NULL);
   record->fuzzy_time = g_key_file_get_boolean (file, G, "fuzzy-time", NULL);
   for (guint i = 0; mac && strlen (mac) == 12 && i < 6; i++)
-    record->mac[i] = (guint8) ((g_ascii_xdigit_value (mac[2 * i]) << 4) | g_ascii_xdigit_value (mac[2 * i + 1]));
+    record->mac[i] = (guint8) ((guint) g_ascii_xdigit_value (mac[2 * i]) << 4 | (guint) g_ascii_xdigit_value (mac[2 * i + 1]));
   record->mac[0] &= 0xfe;
   record->seed = g_key_file_get_uint64 (file, G, "seed", NULL);
   take_string (file, "notes", &record->notes);

@@ -24,12 +24,13 @@ vm_file_create (Guard *guard, MachineRecord *record, const char *path, guint64 n
 
   if (passphrase)
     return unsupported (error, "encryption");
-  fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0 || ftruncate (fd, (off_t) n_bytes) < 0)
+  fd = broker_create (path, error);
+  if (fd < 0)
+    return FALSE;
+  if (ftruncate (fd, (off_t) n_bytes) < 0)
     {
       g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s cannot be made: %s", path, g_strerror (errno));
-      if (fd >= 0)
-        unlink (path);
+      unlink (path);
       return FALSE;
     }
   g_free (record->file);
@@ -70,14 +71,9 @@ vm_file_clone (Guard *guard, const MachineRecord *source, MachineRecord *copy, c
   if (linked)
     return unsupported (error, "a linked clone");
   from = broker_open_own (source->file, FALSE, error);
-  to = from < 0 ? -1 : open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (from < 0)
-    return FALSE;
+  to = from < 0 ? -1 : broker_create (path, error);
   if (to < 0)
-    {
-      g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s cannot be made: %s", path, g_strerror (errno));
-      return FALSE;
-    }
+    return FALSE;
   if (!disk_tools_copy (from, "raw", to, "raw", error))
     {
       unlink (path);
