@@ -196,3 +196,14 @@ broker_open_own (const char *path, gboolean create, GError **error)
 
   return fd < 0 ? failed (error, "cannot be opened", path) : fd;
 }
+
+gboolean
+broker_lock (int fd, const char *path, gboolean writable, GError **error)
+{
+  struct flock lock = { .l_type = (short) (writable ? F_WRLCK : F_RDLCK), .l_whence = SEEK_SET };
+
+  if (fcntl (fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+    return TRUE;
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "%s: another machine or program is using it; stop that first", path);
+  return FALSE;
+}

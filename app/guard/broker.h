@@ -35,6 +35,10 @@ gboolean broker_socket_pair (int type, int ret_fds[2], GError **error);
 /* A file of the firmware package, read-only. */
 int broker_open_firmware (const char *name, GError **error);
 
+/* Locks the open file against every other opener that asks (a machine's disk has one writer, or readers).  The lock goes
+ * with the descriptor, also to another process, and is gone with the last copy: there are no stale ones. */
+gboolean broker_lock (int fd, const char *path, gboolean writable, GError **error);
+
 /* A file in a folder of the guard's own, read and write, made anew with mode 0600 if `create`. */
 int broker_open_own (const char *path, gboolean create, GError **error);
 
