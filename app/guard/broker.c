@@ -138,13 +138,12 @@ broker_open_medium (Guard *guard, const char *machine, const Label *label, Proto
   return fd < 0 ? failed (error, "cannot be opened", path) : fd;
 }
 
-int
-broker_memory_file (const char *name, guint64 n_bytes, GError **error)
+static int
+memory_file (const char *name, guint64 n_bytes, int seals, GError **error)
 {
   int fd = memfd_create (name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-  if (fd < 0 || ftruncate (fd, (off_t) n_bytes) < 0
-      || fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+  if (fd < 0 || ftruncate (fd, (off_t) n_bytes) < 0 || fcntl (fd, F_ADD_SEALS, seals) < 0)
     {
       failed (error, "no memory file", name);
       if (fd >= 0)
@@ -152,6 +151,18 @@ broker_memory_file (const char *name, guint64 n_bytes, GError **error)
       return -1;
     }
   return fd;
+}
+
+int
+broker_memory_file (const char *name, guint64 n_bytes, GError **error)
+{
+  return memory_file (name, n_bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, error);
+}
+
+int
+broker_growless_file (const char *name, guint64 n_bytes, GError **error)
+{
+  return memory_file (name, n_bytes, F_SEAL_GROW, error);
 }
 
 int
@@ -198,6 +209,12 @@ broker_create (const char *path, GError **error)
 }
 
 int
+broker_create_unnamed (const char *folder)
+{
+  return open (folder, O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600);
+}
+
+int
 broker_open_target (const char *path, GError **error)
 {
   int fd = open (path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
@@ -234,4 +251,15 @@ broker_open_own (const char *path, gboolean create, GError **error)
   int fd = open (path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0), 0600);
 
   return fd < 0 ? failed (error, "cannot be opened", path) : fd;
+}
+
+gboolean
+broker_lock (int fd, const char *path, gboolean writable, GError **error)
+{
+  struct flock lock = { .l_type = (short) (writable ? F_WRLCK : F_RDLCK), .l_whence = SEEK_SET };
+
+  if (fcntl (fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+    return TRUE;
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "%s: another machine or program is using it; stop that first", path);
+  return FALSE;
 }

@@ -400,14 +400,25 @@ HANDLER (check_machine, const char *name, GVariant *options)
 {
   Machine *machine = find (user_data, invocation, name);
   g_autoptr (GError) error = NULL;
+  GVariant *result;
 
   if (!machine)
     return TRUE;
-  if (!machine_record (machine)->file)
-    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "VM \"%s\" has no file to check", name);
+  result = machine_check (machine, options, &error);
+  if (result)
+    bh_guard1_complete_check_machine (skeleton, invocation, result);
   else
-    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "a raw image has nothing to check");
-  refuse (invocation, error);
+    refuse (invocation, error);
+  return TRUE;
+}
+
+HANDLER (unlock_machine, const char *name, GVariant *options)
+{
+  Machine *machine = find (user_data, invocation, name);
+  g_autoptr (GError) error = NULL;
+
+  if (machine)
+    answer_bool (invocation, machine_unlock (machine, options, &error), &error);
   return TRUE;
 }
 
@@ -1431,6 +1442,7 @@ connect_handlers (Service *self, BhGuard1 *skeleton)
   CONNECT ("export-machine", export_machine);
   CONNECT ("convert", convert);
   CONNECT ("check-machine", check_machine);
+  CONNECT ("unlock-machine", unlock_machine);
   CONNECT ("start", start);
   CONNECT ("stop", stop);
   CONNECT ("power-button", power_button);

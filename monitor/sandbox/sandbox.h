@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What a guarded monitor takes from itself before the guest's first instruction.
  *
- * Stage 1, at start, one thread, no descriptor but the guard's socket: new namespaces with an empty root.
- * Stage 2, all descriptors and threads present: limits, Landlock, and an exact list of system calls.
+ * Stage 1, at start, one thread, no descriptor but the guard's socket: new namespaces with an empty root, Landlock.
+ * Stage 2, all descriptors and threads present: limits and an exact list of system calls.
  * Each stage reports what is up; the guard decides whether that is enough. */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 /* What this host offers, without changing anything that lasts. */
 uint32_t sandbox_probe (void);
-/* Call first of all. Returns the layers that are up (namespaces, empty root, no dump). */
+/* Call first of all. Returns the layers that are up (namespaces, empty root, no dump, Landlock). */
 uint32_t sandbox_enter_early (void);
 /* Call last of all, with every thread and descriptor there is going to be. memory_bytes bounds private memory (RLIMIT_DATA).
  * Returns the layers that are up together with `early`, or negative errno when the system call filter cannot be set. */

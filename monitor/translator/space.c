@@ -465,8 +465,10 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
   void *address;
   int protection;
 
+  self->fault_is_guests = false;
   if (!walk (self, space, linear, write, true, &found))
     {
+      self->fault_is_guests = true;
       if (space->n_tables < MAX_TABLES)
         return false;
       /* Perhaps only for want of room to watch another table. */

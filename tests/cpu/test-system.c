@@ -30,9 +30,18 @@ test_line (gconstpointer data)
 }
 
 static void
+free_line (gpointer data)
+{
+  g_free (((Line *) data)->text);
+  g_free (data);
+}
+
+static GPtrArray *kept;         /* of Line: g_test has pointers into it */
+static GHashTable *seen;        /* paths of tests */
+
+static void
 add_line (const char *program, const char *text, bool ok)
 {
-  static GHashTable *seen;
   Line *line = g_new (Line, 1);
   g_autofree char *path = NULL;
   g_autofree char *name = g_strndup (text, strcspn (text, ":"));
@@ -41,10 +50,12 @@ add_line (const char *program, const char *text, bool ok)
   line->ok = ok;
   path = g_strdup_printf ("/system/%s/%s", program, name);
   /* A program that runs in circles says things twice. */
-  if (!seen)
-    seen = g_hash_table_new (g_str_hash, g_str_equal);
   if (!*name || !g_hash_table_add (seen, g_strdup (path)))
-    return;
+    {
+      free_line (line);
+      return;
+    }
+  g_ptr_array_add (kept, line);
   g_test_add_data_func (path, line, test_line);
 }
 
@@ -108,9 +119,16 @@ run_program (const char *path)
 int
 main (int argc, char **argv)
 {
+  int result;
+
   g_test_init (&argc, &argv, NULL);
   g_test_set_nonfatal_assertions ();
+  kept = g_ptr_array_new_with_free_func (free_line);
+  seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (int i = 1; i < argc; i++)
     run_program (argv[i]);
-  return g_test_run ();
+  result = g_test_run ();
+  g_hash_table_unref (seen);
+  g_ptr_array_unref (kept);
+  return result;
 }
