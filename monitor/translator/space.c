@@ -748,8 +748,10 @@ space_view (Translator *self, Space *space, uint8_t mode)
   view = &self->views[self->n_views];
   if (!view->map)
     {
-      void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      /* Shared, though with nobody: the sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which
+       * little is ever touched. */
+      void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
       if (map == MAP_FAILED || code_at == MAP_FAILED)
         {
