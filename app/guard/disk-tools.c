@@ -81,6 +81,8 @@ disk_tools_copy (int from_fd, const char *from_format, int to_fd, const char *to
     }
   result = image_convert (from, io, to_format, NULL);
   block_close (from);
+  if (result == 0 && fsync (to_fd) < 0)
+    result = -errno;
   if (result == 0)
     return TRUE;
   g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be copied: %s", g_strerror (-result));

@@ -20,6 +20,7 @@ int image_open_io (ImageIo *io, const char *format, bool read_only, BlockBackend
 typedef struct
 {
   const Qcow2Create *qcow2;     /* for "qcow2": cluster size, encryption …; n_bytes is taken from the source; NULL: defaults */
+  const char *name;             /* for "vmdk": the file's own name, which its descriptor repeats; NULL: "disk.vmdk" */
   /* Called now and then; false ends the conversion with -ECANCELED.  May be NULL. */
   bool (*progress) (void *data, uint64_t n_done, uint64_t n_total);
   void *data;

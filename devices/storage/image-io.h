@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The seam between an image format and the host: every byte that a format reads or writes goes through these seven
+/* The seam between an image format and the host: every byte that a format reads or writes goes through these
  * functions and nothing else, so that a test can number, refuse, tear and reorder them.
  *
  * Errors are negative errno; a used-up quota is -ENOSPC.  Calls are synchronous and complete: never short. */
@@ -20,6 +20,8 @@ typedef struct
   int  (*punch_hole) (ImageIo *self, uint64_t offset, uint64_t n_bytes);  /* then reads zero; -ENOTSUP: nothing was done */
   int  (*size)       (ImageIo *self, uint64_t *ret_n_bytes);
   void (*close)      (ImageIo *self);
+  /* The next range at or behind offset that is no hole; both the size when there is none.  May be NULL: no hole is known. */
+  int  (*next_data)  (ImageIo *self, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end);
 } ImageIoClass;
 
 struct ImageIo
@@ -33,6 +35,8 @@ struct ImageIo
  * Errors: -EINVAL for anything else than a file or block device, -ENOMEM, errno of fstat and fcntl.
  * System calls used: pread64, pwrite64, fdatasync, fallocate, ftruncate, lseek, close. */
 int image_io_fd_new (int fd, bool read_only, ImageIo **ret);
+/* Of such a seam: whether image_io_close closes the descriptor. */
+void image_io_fd_set_owned (ImageIo *self, bool owned);
 
 static inline int
 image_io_read (ImageIo *self, uint64_t offset, void *ret_bytes, size_t n_bytes)

@@ -108,15 +108,16 @@ int qcow2_get_extension (BlockBackend *image, uint32_t magic, void *ret_bytes, s
  * a torn write does not matter (creation, upgrade).  -ENOSPC when it does not fit the first cluster. */
 int qcow2_set_extension (BlockBackend *image, uint32_t magic, const void *bytes, size_t n_bytes);
 
-/* Overwrites bytes inside an existing extension in place: exactly these bytes and no others change (whole 512-byte
- * sectors are written back with their neighbours' bytes), nothing moves.  Not durable before qcow2_barrier or block_flush.
- * A caller with two slots in the extension writes the older slot, then calls qcow2_barrier.  -ERANGE outside. */
+/* Overwrites bytes inside an existing extension in place: exactly these bytes are written, nothing moves.  Not durable
+ * before qcow2_barrier.  A caller with two slots in the extension writes the older slot, then calls qcow2_barrier.
+ * -ERANGE outside. */
 int qcow2_write_extension_bytes (BlockBackend *image, uint32_t magic, uint64_t offset, const void *bytes, size_t n_bytes);
 
 /* A host barrier for the above without writing the tables. */
 int qcow2_barrier (BlockBackend *image);
 
-/* The same two for a file whose image is not opened (no key needed, nothing else is touched or repaired). */
+/* The same from a file whose image is not open (no key needed, nothing is touched or repaired).  *ret_file_offset: where the
+ * content stands in the file. */
 int qcow2_peek_extension (ImageIo *io, uint32_t magic, void *ret_bytes, size_t n_max, size_t *ret_n_bytes, uint64_t *ret_file_offset);
 
 /* --- internal snapshots ------------------------------------------------------------------------------------------ */
@@ -178,6 +179,9 @@ typedef struct
   uint64_t n_clusters;          /* host clusters in the file */
   bool     repaired;
 } Qcow2Check;
+
+/* libgcrypt looks at the host's files once; a process that is about to lose them calls this first.  Harmless twice. */
+void qcow2_prepare_crypto (void);
 
 /* 0 when the check ran, whatever it found.  repair: writes new refcounts and flags when all tables are readable. */
 int qcow2_check (BlockBackend *image, bool repair, Qcow2Check *ret);
