@@ -6,6 +6,7 @@
 #include "guarded.h"
 
 #include "char-fd.h"
+#include "flat-memory.h"
 #include "image-fd.h"
 #include "machine.h"
 #include "packet-fd.h"
@@ -904,6 +905,7 @@ guarded_main (void)
   signal (SIGPIPE, SIG_IGN);
   self.config.memory_fd = -1;
   self.sandbox = sandbox_enter_early ();
+  flat_memory_use (sandbox_flat_file ());
   ready.sandbox = sandbox_probe () | self.sandbox;
   if (protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_READY, 0, &ready, NULL) < 0)
     return 1;

@@ -18,6 +18,8 @@
  * windows are emptied with one munmap each, which works even at the limit. */
 #include "translator.h"
 
+#include "flat-memory.h"
+
 #include "paging.h"
 #include "physical-memory.h"
 
@@ -746,13 +748,12 @@ space_view (Translator *self, Space *space, uint8_t mode)
   view = &self->views[self->n_views];
   if (!view->map)
     {
-      void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      void *map = flat_memory_map (MAP_BYTES);
       void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-      if (map == MAP_FAILED || code_at == MAP_FAILED)
+      if (!map || code_at == MAP_FAILED)
         {
-          if (map != MAP_FAILED)
-            munmap (map, MAP_BYTES);
+          flat_memory_unmap (map, MAP_BYTES);
           if (code_at != MAP_FAILED)
             munmap (code_at, 4u << 20);
           return NULL;
@@ -895,7 +896,7 @@ space_teardown (Translator *self)
   for (unsigned i = 0; i < MAX_VIEWS; i++)
     {
       if (self->views[i].map)
-        munmap (self->views[i].map, MAP_BYTES);
+        flat_memory_unmap (self->views[i].map, MAP_BYTES);
       if (self->views[i].code_at)
         munmap (self->views[i].code_at, 4u << 20);
       free (self->views[i].installed);
