@@ -29,7 +29,7 @@ struct _BhConsoleWindow
   GSettings           *settings;
   BhSoundPlayer       *sound;
   GCancellable        *connecting;
-  gboolean             connected, starting, frozen, painted, closing, in_bar;
+  gboolean             connected, was_connected, starting, frozen, painted, closing, in_bar;
   guint                hint_source, bar_source, thumbnail_source, fit_source, n_fits;
   char                *ended;           /* why there is no console though the machine lives */
   GCancellable        *drag_question;
@@ -173,7 +173,7 @@ on_console_opened (GObject *source, GAsyncResult *result, gpointer data)
       if (self->sound == NULL)
         g_debug ("%s", sound_error->message);
     }
-  self->connected = TRUE;
+  self->connected = self->was_connected = TRUE;
   g_clear_pointer (&self->ended, g_free);
   refresh (self);
   gtk_widget_grab_focus (self->view);
@@ -390,6 +390,8 @@ refresh (BhConsoleWindow *self)
     page = "starting";
   else if (alive)
     page = "screen";
+  else if (state == BH_MACHINE_CRASHED && self->was_connected)
+    page = "screen";            /* the last picture, dimmed, below the notice */
   else
     page = "still";
   gtk_stack_set_visible_child_name (GTK_STACK (self->stack), page);
@@ -403,8 +405,13 @@ refresh (BhConsoleWindow *self)
     show_notice (self, bh_library_get_problem (self->library), _("_Reconnect"), "app.reconnect", TRUE);
   else if (alive && self->ended != NULL)
     show_notice (self, self->ended, _("_Open Here"), "win.reopen", FALSE);
-  else if (state == BH_MACHINE_CRASHED)
-    show_notice (self, _("The machine stopped unexpectedly."), _("_Restart"), "machine.start", TRUE);
+  else if (state == BH_MACHINE_CRASHED && self->was_connected)
+    {
+      const char      *error = bh_lookup_string (bh_machine_get_details (self->machine), "error", "");
+      g_autofree char *text = g_strdup_printf ("%s %s", _("The machine stopped unexpectedly."), error);
+
+      show_notice (self, text, _("_Restart"), "machine.start", TRUE);
+    }
   else
     show_notice (self, NULL, NULL, NULL, FALSE);
 
@@ -606,7 +613,9 @@ on_started (GError *error, gpointer data)
   self->starting = FALSE;
   if (self->closing)
     return;
-  if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  /* Where the monitor came up and died, the page behind says so already. */
+  if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
+      bh_machine_get_state (self->machine) != BH_MACHINE_CRASHED)
     {
       g_autofree char *heading = g_strdup_printf (_("Cannot start “%s”"), bh_machine_get_name (self->machine));
 
@@ -623,6 +632,7 @@ bh_console_window_power_on (BhConsoleWindow *self)
   if (bh_machine_is_alive (self->machine) || self->starting)
     return;
   self->starting = TRUE;
+  self->was_connected = FALSE;
   g_clear_pointer (&self->ended, g_free);
   gtk_label_set_text (GTK_LABEL (self->starting_label),
                       bh_machine_get_state (self->machine) == BH_MACHINE_SUSPENDED ? _("Restoring the machine…")

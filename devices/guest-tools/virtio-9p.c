@@ -4,6 +4,7 @@
  * state and the session with the far end is not there any more. */
 #include "virtio-9p.h"
 
+#include "clock.h"
 #include "virtio-pci.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ struct Virtio9p
   Virtio   virtio[1];
   Pending  pending[N_PENDING];
   MessageBackend *far_end;
+  Clock   *clock;
+  Timer   *restored;            /* fires once the guest's memory is back */
   VirtioElement elements[N_PENDING];    /* of the pending requests */
   uint8_t  message[MESSAGE_MAX_BYTES];
   bool     stalled;                     /* the message in `message`, of `n_message` bytes, waits for room */
@@ -120,6 +123,7 @@ forget (Device *device)
   /* Answers to what was asked before the reset find no request any more. */
   memset (self->pending, 0, sizeof self->pending);
   self->stalled = false;
+  timer_disarm (self->restored);
 }
 
 static void
@@ -165,6 +169,7 @@ virtio_9p_finish (Device *device)
 
   if (self->far_end)
     self->far_end->close (self->far_end);
+  timer_free (self->restored);
   free (self);
 }
 
@@ -182,8 +187,21 @@ static const StateField virtio_9p_fields[] = {
   STATE_END,
 };
 
-/* What was under way when the state was saved has no answer any more: those chains go back empty, which the guest's driver
- * takes for an error.  Their descriptors are not read again. */
+/* What was under way when the state was saved has no answer any more. The guest's memory comes after its devices. */
+static void
+answer_orphans (Device *device)
+{
+  Virtio9p *self = (Virtio9p *) device;
+
+  for (unsigned i = 0; i < N_PENDING; i++)
+    if (self->pending[i].used)
+      {
+        if (virtio_read_again (self->virtio, 0, self->pending[i].head, &self->elements[i]))
+          answer_error (self, &self->pending[i], EIO);
+        self->pending[i].used = 0;
+      }
+}
+
 static int
 virtio_9p_check (Device *device)
 {
@@ -198,8 +216,8 @@ virtio_9p_check (Device *device)
   for (unsigned i = 0; i < N_PENDING; i++)
     {
       self->elements[i].n_out = self->elements[i].n_in = 0;
-      if (result == 0 && self->pending[i].used)
-        answer (self, &self->pending[i], NULL, 0);
+      if (self->pending[i].used)
+        timer_arm (self->restored, clock_now_ns (self->clock) + 1);
     }
   return result;
 }
@@ -220,11 +238,19 @@ virtio_9p_new (const DeviceHost *host, PciBus *bus, uint8_t devfn, const char *t
   if (!self)
     return -ENOMEM;
   self->parent.klass = &virtio_9p_class;
+  self->clock = host->clock;
+  self->restored = clock_add_timer (host->clock, &self->parent, answer_orphans);
+  if (!self->restored)
+    {
+      free (self);
+      return -ENOMEM;
+    }
   self->virtio->config[0] = (uint8_t) n;
   memcpy (self->virtio->config + 2, tag, n);
   result = virtio_setup (self->virtio, &virtio_9p_virtio, &self->parent, host, bus, devfn);
   if (result < 0)
     {
+      timer_free (self->restored);
       free (self);
       return result;
     }

@@ -131,6 +131,16 @@ virtio_pop (Virtio *self, unsigned number, VirtioElement *ret_element)
   return read_chain (self, queue, ret_element);
 }
 
+bool
+virtio_read_again (Virtio *self, unsigned number, uint16_t head, VirtioElement *ret_element)
+{
+  VirtioQueue *queue = &self->queues[number];
+
+  ret_element->head = head;
+  ret_element->n_out = ret_element->n_in = 0;
+  return number < self->klass->n_queues && queue->page && !queue->broken && read_chain (self, queue, ret_element);
+}
+
 void
 virtio_push (Virtio *self, unsigned number, uint16_t head, uint32_t n_written)
 {

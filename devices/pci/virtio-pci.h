@@ -73,6 +73,8 @@ bool virtio_is_running (const Virtio *self);    /* the driver has said DRIVER_OK
 
 /* The next chain of a queue. False: none, or the queue is broken. */
 bool virtio_pop  (Virtio *self, unsigned queue, VirtioElement *ret_element);
+/* The chain at a head that was popped before: after a restore, when the guest's memory is there. False: it lies. */
+bool virtio_read_again (Virtio *self, unsigned queue, uint16_t head, VirtioElement *ret_element);
 /* Gives a chain back, and interrupts if the guest wants that. */
 void virtio_push (Virtio *self, unsigned queue, uint16_t head, uint32_t n_written);
 /* Copies from what the guest sent, or into what it has room for; the number of bytes there were. */

@@ -41,6 +41,7 @@ enum
 {
   SIGNAL_STACK_BYTES = 64 << 10,
   SOFT_FAULTS        = 4,       /* faults at one instruction before the interpreter takes it over */
+  GUEST_FAULTS       = 100,     /* the same for faults that were the guest's own */
   SOFT_FAULTS_USER   = 2,       /* the same for supervisor code at user pages */
   AFTER_FAULT        = 24,      /* interpreted after the guest handled a page fault: it often touches the page once */
   RETRY_NS           = 20000,
@@ -197,13 +198,12 @@ reconsider (Translator *self, const Site *site)
     linear = cpu->regs[REG_ESP] - 4;
   if (space->pages[linear >> 12])
     {
-      if (++stat->hits >= BACK_HITS << stat->patience)
+      if (++stat->hits >= BACK_HITS)
         {
           stat->soft = false;
           stat->hits = 0;
           stat->faults = 1;
-          if (stat->patience < 8)
-            stat->patience++;
+          stat->guest_faults = 0;
           self->unsoften = true;
         }
     }
@@ -284,6 +284,7 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_STI && cpu->inhibit == CPU_INHIBIT_STI && !cpu->exit_request)
     cpu->inhibit = 0;
   self->callout_reason = reason;
+  self->callout_returns = site->insn.map == 0 && site->insn.opcode == 0xcf;
   if (reason != EXIT_NONE || flags & SITE_ENDS || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
       || (flags & SITE_MODE && !mode_is_current (self)))
     return LEAVE_EVENT;
@@ -384,6 +385,7 @@ on_fault (int number, siginfo_t *info, void *data)
       not_ours (number);
       return;
     }
+  self->fault_is_fpu = self->fpu == FPU_IN_HOST;
   take_registers (self, context, record_eip (self, unit, record));
   self->hot->exit_info = record->count;
   self->signal_insn = number == SIGSEGV ? 2 : 1;
@@ -572,6 +574,7 @@ interpret (Translator *self, unsigned n)
   fpu_to_cpu (self);
   while (n-- > 0 && reason == EXIT_NONE && !cpu->exit_request && cpu->instructions < cpu->instruction_limit)
     reason = cpu_step (cpu);
+  self->block_start = false;
   cpu->n_interpreted += cpu->instructions - before;
   flags_sync (cpu);
   return reason;
@@ -583,6 +586,7 @@ interpret_block (Translator *self)
 {
   Cpu *cpu = self->cpu;
   uint64_t before = cpu->instructions;
+  uint8_t cpl = cpu->cpl;
   ExitReason reason;
 #ifdef TRANSLATOR_TRACE
   interp_hits[cpu->eip * 2654435761u >> 16].n++;
@@ -591,6 +595,8 @@ interpret_block (Translator *self)
 
   fpu_to_cpu (self);
   reason = interpreter_run_block (cpu);
+  /* IRET and SYSEXIT return to where something was interrupted. */
+  self->block_start = cpu->cpl <= cpl;
   cpu->n_interpreted += cpu->instructions - before;
   flags_sync (cpu);
   return reason == EXIT_REQUEST ? EXIT_NONE : reason;
@@ -627,7 +633,18 @@ note_fault (Translator *self)
   if (!index)
     return;
   stat = site_stat (self, cpu->eip, self->pages[index - 1].backing, true);
-  if (stat->faults < UINT16_MAX)
+  if (self->fault_is_guests && !self->fault_in_guard)
+    {
+      /* A page touched for the first time: common, and mostly once.  Only who does nothing else is made soft, and never
+       * an x87 or SSE instruction, which would cost a change of state each time. */
+      stat->guest_faults++;
+      if (!stat->faults)
+        stat->faults = 1;
+      if (stat->guest_faults < GUEST_FAULTS || self->fault_is_fpu)
+        return;
+      stat->faults = SOFT_FAULTS;
+    }
+  else if (stat->faults < UINT16_MAX)
     stat->faults++;
   if (self->fault_in_guard && !stat->exact)
     stat->exact = true;
@@ -656,6 +673,7 @@ run_translated (Translator *self, uint64_t entry)
       self->entered_with = hot->remaining = left > 1 << 30 ? 1 << 30 : (int64_t) left;
     }
   self->callout_reason = EXIT_NONE;
+  self->block_start = false;
   leave = self->enter (entry);
   fpu_to_image (self);
   self->n_leaves++;
@@ -664,9 +682,11 @@ run_translated (Translator *self, uint64_t entry)
     {
     case LEAVE_LOOKUP:
     case LEAVE_REFUSED:
+      self->block_start = true;
       sync_count (self, 0);
       break;
     case LEAVE_LINK:
+      self->block_start = true;
       sync_count (self, 0);
       self->pending_link = (uint32_t) hot->exit_info + 1;
       self->pending_eip = cpu->eip;
@@ -684,6 +704,7 @@ run_translated (Translator *self, uint64_t entry)
       sync_count (self, (int64_t) hot->exit_info);
       if (self->callout_reason == EXIT_FAULT)
         return cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
+      self->block_start = self->callout_reason == EXIT_BRANCH && !self->callout_returns;
       if (self->callout_reason != EXIT_BRANCH && self->callout_reason != EXIT_REQUEST)
         return self->callout_reason;
       break;
@@ -711,7 +732,6 @@ run_until_something (Translator *self)
   for (;;)
     {
       uint64_t entry;
-      uint32_t *counter;
       View *view;
       uint8_t mode;
 
@@ -752,11 +772,12 @@ run_until_something (Translator *self)
         entry = unit_entry (self, view, cpu->eip);
       if (!entry)
         {
-          counter = NULL;
-          if (++self->counters[(cpu->eip * 2654435761u) >> 18 & (N_COUNTERS - 1)] >= self->threshold)
+          uint16_t *counter = &self->counters[(cpu->eip * 2654435761u) >> 18 & (N_COUNTERS - 1)];
+
+          if (++*counter >= self->threshold)
             {
-              self->counters[(cpu->eip * 2654435761u) >> 18 & (N_COUNTERS - 1)] = 0;
-              if (unit_translate (self, view, cpu->eip))
+              *counter = 0;
+              if (unit_translate (self, view, cpu->eip, !self->block_start))
                 {
                   unit_install_page (self, view, cpu->eip);
                   entry = unit_entry (self, view, cpu->eip);
@@ -768,7 +789,6 @@ run_until_something (Translator *self)
                   continue;
                 }
             }
-          (void) counter;
         }
       if (!entry)
         {
@@ -803,6 +823,7 @@ run (Engine *engine)
   flags_sync (cpu);
   if (self->space)
     set_gs_base (self, self->hot->window);
+  self->block_start = true;
   for (;;)
     {
       if (cpu->exit_request & CPU_REQUEST_EVENT || cpu->halted || cpu->shutdown)
@@ -838,6 +859,8 @@ free_translator (Engine *engine)
   if (active == self)
     active = NULL;
 #ifdef TRANSLATOR_TRACE
+  { FILE *f = fopen ("/tmp/translator/code.bin", "wb"); fwrite (self->code_rw, 1, self->code_used, f); fclose (f);
+    f = fopen ("/tmp/translator/units.txt", "w"); for (uint32_t i = 0; i < self->n_units; i++) fprintf (f, "%x %x %08x %d\n", self->units[i].host, self->units[i].host_end, self->units[i].eip, self->units[i].valid); fclose (f); }
   fprintf (stderr, "units %lu code %u faults %lu maps %lu leaves %lu callouts %lu kicks %lu flushes %lu reval %lu vmas %u\n",
     self->n_translated_units, self->code_used, self->n_faults, self->n_maps, self->n_leaves, self->n_callouts, self->n_kicks, self->n_flushes, self->n_revalidations, self->n_vmas);
   for (int i = 0; i < 8; i++) fprintf (stderr, "leave %d: %lu\n", i, self->leaves[i]);

@@ -467,8 +467,10 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
   void *address;
   int protection;
 
+  self->fault_is_guests = false;
   if (!walk (self, space, linear, write, true, &found))
     {
+      self->fault_is_guests = true;
       if (space->n_tables < MAX_TABLES)
         return false;
       /* Perhaps only for want of room to watch another table. */
@@ -748,14 +750,14 @@ space_view (Translator *self, Space *space, uint8_t mode)
   view = &self->views[self->n_views];
   if (!view->map)
     {
+      /* The sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which little is ever touched. */
       void *map = flat_memory_map (MAP_BYTES);
-      void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      void *code_at = flat_memory_map (4u << 20);
 
-      if (!map || code_at == MAP_FAILED)
+      if (!map || !code_at)
         {
           flat_memory_unmap (map, MAP_BYTES);
-          if (code_at != MAP_FAILED)
-            munmap (code_at, 4u << 20);
+          flat_memory_unmap (code_at, 4u << 20);
           return NULL;
         }
       view->map = map;
@@ -898,7 +900,7 @@ space_teardown (Translator *self)
       if (self->views[i].map)
         flat_memory_unmap (self->views[i].map, MAP_BYTES);
       if (self->views[i].code_at)
-        munmap (self->views[i].code_at, 4u << 20);
+        flat_memory_unmap (self->views[i].code_at, 4u << 20);
       free (self->views[i].installed);
     }
   for (unsigned i = 0; i < MAX_SPACES; i++)

@@ -46,7 +46,7 @@ enum
   MAX_CROSS         = 1 << 14,  /* units across a page border */
   N_TOUCHES         = 1 << 11,
   MAP_TOUCHES       = 32,       /* soft accesses to a page before it is mapped */
-  BACK_HITS         = 48,       /* soft accesses in a row to mapped pages before a site goes back to the window */
+  BACK_HITS         = 256,       /* soft accesses in a row to mapped pages before a site goes back to the window */
 };
 
 #define WINDOW_BYTES  (1ull << 32)
@@ -207,7 +207,7 @@ typedef struct
   uint32_t eip, backing;
   uint16_t faults;
   uint16_t hits;                /* soft: times in a row that the window would have answered */
-  uint8_t  patience;            /* how often it has gone back to the window: each time needs more hits */
+  uint16_t guest_faults;        /* those that became the guest's page faults */
   bool     soft, exact;
 } SiteStat;
 
@@ -256,6 +256,7 @@ struct Translator
   uint32_t     *backing_code;   /* per backing page: CodePage index + 1 */
   uint32_t      generation;     /* counts invalidations: translated code must be left */
   bool          reset_pairs;
+  bool          block_start;    /* EIP was reached by a branch */
   bool          flush_wanted;
   bool          unsoften;       /* a site goes back to the window: its unit is made again */
   uint16_t      counters[N_COUNTERS];
@@ -291,8 +292,11 @@ struct Translator
   uint32_t      signal_insn;    /* the handler found that this must be interpreted; 2: a memory fault */
   uint32_t      fault_linear;
   bool          fault_in_guard;
+  bool          fault_is_fpu;   /* x87 and SSE state were in the host's registers then */
+  bool          fault_is_guests;        /* the guest's page tables do not allow the access */
   uint64_t      base_instructions;      /* cpu->instructions when translated code was entered */
   ExitReason    callout_reason;
+  bool          callout_returns;        /* it was IRET */
   uint32_t      pending_link, pending_eip;      /* link + 1 that the next entry answers */
   uint32_t      resume_eip;     /* where the guest had a page fault */
   uint32_t      flush_state;
@@ -311,7 +315,8 @@ bool     glue_make (Translator *self);
 int      translator_callout (Cpu *cpu, uint32_t site);
 
 /* unit.c */
-Unit    *unit_translate       (Translator *self, View *view, uint32_t eip);
+/* A unit that begins at eip.  tail: eip is in the middle of a block, only the way to the next branch is wanted. */
+Unit    *unit_translate       (Translator *self, View *view, uint32_t eip, bool tail);
 void     unit_invalidate_range (Translator *self, uint32_t backing, uint32_t offset, uint32_t n_bytes);
 bool     unit_page_has_code   (const Translator *self, uint32_t backing);
 void     unit_flush_all       (Translator *self);

@@ -38,6 +38,7 @@ typedef struct
   bool        leader;           /* a block begins: counted code charges here */
   bool        entry;            /* reachable by jumps */
   bool        return_site;
+  bool        loop_head;        /* jumped to from below: worth aligning */
   bool        soft, exact;
   uint16_t    stat;
 } Step;
@@ -74,6 +75,7 @@ typedef struct
   int         n_stubs;
   uint32_t    first_link;
   bool        fpu_known;
+  bool        tail;
 } Builder;
 
 /* ---- Lookup ---- */
@@ -563,6 +565,13 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
         {
           uint32_t next = eip + step->insn.length;
 
+          if (b->tail && !is_call (&step->insn))
+            {
+              /* Whatever follows is a block of its own. */
+              if (is_conditional (&step->insn))
+                add_step (b, next, END_JUMP);
+              return;
+            }
           if (is_conditional (&step->insn))
             {
               if (branch_target (step) >> 12 == page && *n_pending < 64)
@@ -573,7 +582,7 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
           if (is_call (&step->insn))
             {
               eip = next;
-              if (eip >> 12 != page || b->at[eip & 4095] || b->n_steps >= MAX_UNIT_INSNS)
+              if (b->tail || eip >> 12 != page || b->at[eip & 4095] || b->n_steps >= MAX_UNIT_INSNS)
                 return;         /* the return site is elsewhere: see emit_call_end */
               continue;
             }
@@ -934,6 +943,7 @@ mark_blocks (Builder *b)
               Step *target = &b->steps[b->at[step->eip & 4095] - 1];
 
               target->leader = target->entry = true;
+              target->loop_head = target <= step;
             }
           continue;
         }
@@ -950,6 +960,7 @@ mark_blocks (Builder *b)
               Step *at = &b->steps[b->at[target & 4095] - 1];
 
               at->leader = at->entry = true;
+              at->loop_head = at->loop_head || at <= step;
             }
           if (i + 1 < b->n_steps)
             {
@@ -986,6 +997,23 @@ mark_blocks (Builder *b)
       b->steps[i].count = (uint8_t) count;
       if (b->steps[i].leader)
         count = 0;
+    }
+}
+
+static void
+emit_padding (Emitter *e, unsigned n)
+{
+  static const uint8_t nops[9][9] = {
+    { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 }, { 0x0f, 0x1f, 0x40, 0 }, { 0x0f, 0x1f, 0x44, 0, 0 }, { 0x66, 0x0f, 0x1f, 0x44, 0, 0 },
+    { 0x0f, 0x1f, 0x80, 0, 0, 0, 0 }, { 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 }, { 0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 },
+  };
+
+  while (n)
+    {
+      unsigned part = n > 9 ? 9 : n;
+
+      emit_bytes (e, nops[part - 1], part);
+      n -= part;
     }
 }
 
@@ -1039,6 +1067,8 @@ emit_steps (Builder *b)
       bool fpu = step->end == END_NONE && lower_is_fpu (&step->insn) && lower_row_is_lowered (step->insn.row) && !step->soft;
       uint32_t rep_host;
 
+      if (step->loop_head && !step->return_site && !self->counted)
+        emit_padding (&b->e, (32 - (unsigned) (b->e.address & 31)) & 31);
       if (step->return_site)
         emit_return_check (b, step->eip, !self->counted && flags_are_dead_at (b, i));
       if (step->leader && step->end == END_NONE)
@@ -1199,7 +1229,7 @@ crosses_page (Translator *self, View *view, uint32_t eip, uint32_t backing, Deco
 }
 
 Unit *
-unit_translate (Translator *self, View *view, uint32_t eip)
+unit_translate (Translator *self, View *view, uint32_t eip, bool tail)
 {
   static Builder builder;       /* large; one machine per process, one processor per machine */
   Builder *b = &builder;
@@ -1232,6 +1262,7 @@ unit_translate (Translator *self, View *view, uint32_t eip)
   b->page = page;
   b->n_steps = b->n_fixups = b->n_stubs = 0;
   b->fpu_known = false;
+  b->tail = tail;
   memset (b->at, 0, sizeof b->at);
   b->e = (Emitter) { self->code_rw + self->code_used, self->code_rw + CODE_BYTES, self->code + self->code_used, false };
   b->lower = (Lower) { self, &b->e, view->mode, false };
@@ -1269,7 +1300,7 @@ unit_translate (Translator *self, View *view, uint32_t eip)
                    .cross = crossing ? next_backing : 0, .cross_bytes = (uint8_t) (crossing ? (eip & 4095) + crossing_insn.length - 4096 : 0),
                    .page = (uint32_t) (page - self->pages), .next_in_page = page->units, .eip = eip, .low = 4095, .valid = true };
   page->units = self->n_units;
-  self->code_used = (code_offset (b) + 15) & ~15u;
+  self->code_used = (code_offset (b) + 31) & ~31u;
   for (int i = 0; i < b->n_steps; i++)
     {
       const Step *step = &b->steps[i];

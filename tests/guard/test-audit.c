@@ -273,7 +273,7 @@ static void
 test_no_text_forges_a_record (Trail *trail, gconstpointer data)
 {
   static const char *const texts[] = {
-    "a\nb", "\",\"result\":\"allow", "\x1b[2J", "\xe2\x80\xae" "evil", "\xff\xfe", "\t\r\v", "{\"n\":1}", "\\", "\xf0\x9f\x98\x80",
+    "a\nb", "\",\"result\":\"allow", "\x1b[2J", "\xe2\x80\xae!evil", "\xff\xfe", "\t\r\v", "{\"n\":1}", "\\", "\xf0\x9f\x98\x80",
     "\",\"seal\":\"00", "",
   };
   Audit *audit = audit_open (trail->folder);

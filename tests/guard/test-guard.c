@@ -460,7 +460,6 @@ static void
 test_machine_file_keeps_its_label (World *world, gconstpointer data)
 {
   g_autofree char *file = g_build_filename (world->home, "vm.bulkhead", NULL);
-  g_autoptr (GVariant) machine = NULL;
   struct stat info;
   GError *error = NULL;
 

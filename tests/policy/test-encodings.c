@@ -254,7 +254,6 @@ test_shipped_files_round_trip (void)
           g_autoptr (GVariant) level = g_variant_get_child_value (levels, l);
           Label label = *encodings_host_label (encodings), back;
           g_autofree char *banner = NULL;
-          g_autofree char *canonical = NULL;
           EncodingsColours colours;
           char text[LABEL_TEXT_BYTES];
           guint value;

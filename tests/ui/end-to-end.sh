@@ -16,7 +16,8 @@ rows () {
   convert "$work/screen.png" -fill black +opaque "$1" -fill white -opaque "$1" -resize '1x1000!' -threshold 8% txt:- \
     | awk -F'[,:]' '/white|#FFFFFF|gray\(255\)/ { if (first == "") first = $2; last = $2 } END { print first + 0, last + 0, first != "" }'
 }
-start () { : > "$work/log"; "$app" "$@" > "$work/log" 2> "$work/errors" & pid=$!; }
+# Appending, so that emptying the log in between leaves no hole.
+start () { : > "$work/log"; "$app" "$@" >> "$work/log" 2>> "$work/errors" & pid=$!; }
 stop () { kill $pid 2>/dev/null; wait $pid 2>/dev/null; }
 window () { for _ in $(seq 60); do id=$(xdotool search --onlyvisible --name "$1" 2>/dev/null | tail -1); [ -n "$id" ] && { echo "$id"; return 0; }; sleep 0.2; done; return 1; }
 # log TEXT: the guest gets this within a while
@@ -56,8 +57,11 @@ id=$(window '^alpha$'); xdotool windowactivate --sync "$id" 2>/dev/null; sleep 2
 : > "$work/log"
 xdotool mousemove --window "$id" 300 200 click 1; sleep 0.5
 ! grep -q '^input 2 .* 1$' "$work/log"; say $? 'the click that captures the mouse is not passed on'
-for _ in 1 2 3 4 5 6; do xdotool mousemove_relative 37 11; sleep 0.05; done
+for _ in $(seq 20); do xdotool mousemove_relative 8 0; sleep 0.1; grep -q '^input 2 ' "$work/log" && break; done
 log '^input 2 '; say $? 'a captured mouse sends relative motion'
+sleep 0.5; : > "$work/log"
+for _ in 1 2 3 4 5 6; do xdotool mousemove_relative 37 11; sleep 0.1; done
+sleep 0.5
 read -r x y <<< "$(awk '$1 == "input" && $2 == 2 { x += $4; y += $5 } END { print x, y }' "$work/log")"
 [ $((x - 222)) -ge -2 ] && [ $((x - 222)) -le 2 ] && [ $((y - 66)) -ge -2 ] && [ $((y - 66)) -le 2 ]
 say $? "relative motion adds up (222 66, got $x $y)"

@@ -370,8 +370,13 @@ test_console_follows_the_machine (void)
   set_up ();
   fake_guard_paint (guard, 640, 400, 0x102030, TRUE);
   window = open_console ("alpha");
-  fake_guard_set_state (guard, "alpha", "crashed", "The monitor ended with signal 11.");
+  fake_guard_set_state (guard, "alpha", "off", NULL);
   WAIT_FOR (g_strcmp0 (bh_console_window_get_page (window), "still") == 0);
+  bh_console_window_power_on (window);
+  WAIT_FOR (g_strcmp0 (bh_console_window_get_page (window), "screen") == 0);
+  fake_guard_set_state (guard, "alpha", "crashed", "The monitor ended with signal 11.");
+  WAIT_FOR (bh_machine_get_state (bh_console_window_get_machine (window)) == BH_MACHINE_CRASHED);
+  wait_ms (50);
   g_assert_null (bh_guest_view_get_input (bh_console_window_get_view (window)));
   fake_guard_clear_calls (guard);
   gtk_widget_activate_action (GTK_WIDGET (window), "machine.start", NULL);
