@@ -418,7 +418,10 @@ space_unmap_all (Translator *self, Space *space)
           munmap (space->window, WINDOW_BYTES);
           if (mmap (space->window, WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0)
               == MAP_FAILED)
-            space->lost = true;
+            {
+              space->lost = true;
+              self->generation++;
+            }
         }
       self->n_vmas -= space->n_vmas;
       space->n_vmas = 0;
@@ -532,6 +535,8 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
     }
   if (self->n_vmas + 2 > VMA_BUDGET)
     make_room (self, space);
+  if (space->lost)
+    return false;
   address = space->window + ((size_t) first << 12);
   protection = PROT_READ | (writable ? PROT_WRITE : 0);
   if (mmap (address, (size_t) n << 12, protection, MAP_SHARED | MAP_FIXED | (n > 1 ? MAP_POPULATE : 0), memory->fd,
