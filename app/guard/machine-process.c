@@ -338,8 +338,7 @@ MachineProcess *
 machine_process_spawn (const char *program, const MachineProcessEvents *events, gpointer data, GError **error)
 {
   char *argv[] = { (char *) program, (char *) "--guarded", NULL };
-  /* TZ: broken-down times need no file of the host, which the sandbox would not give. */
-  char *envp[] = { (char *) "PATH=/usr/bin:/bin", (char *) "LC_ALL=C.UTF-8", (char *) "TZ=UTC0", NULL };
+  char *envp[] = { (char *) "PATH=/usr/bin:/bin", (char *) "LC_ALL=C.UTF-8", NULL };
   MachineProcess *self;
   int sockets[2];
   int target = PROTOCOL_SOCKET_FD;
