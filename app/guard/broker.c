@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int
@@ -189,6 +191,16 @@ broker_socket_pair (int type, int ret_fds[2], GError **error)
     return TRUE;
   failed (error, "cannot be made", "socket pair");
   return FALSE;
+}
+
+int
+broker_open_folder (const char *path, GError **error)
+{
+  /* The path was made real when the folder was registered: a link on it is new, and not what was labelled. */
+  struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+  int fd = (int) syscall (SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+
+  return fd < 0 ? failed (error, "the shared folder cannot be opened", path) : fd;
 }
 
 int

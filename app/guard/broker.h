@@ -35,6 +35,9 @@ int broker_event (GError **error);
 /* Two connected sockets of a type (SOCK_SEQPACKET, SOCK_STREAM), non-blocking. */
 gboolean broker_socket_pair (int type, int ret_fds[2], GError **error);
 
+/* A shared folder, for its server. */
+int broker_open_folder (const char *path, GError **error);
+
 /* A file of the firmware package, read-only. */
 int broker_open_firmware (const char *name, GError **error);
 

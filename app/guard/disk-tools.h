@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* "raw", "qcow2", "vmdk", "vdi" that this build can read; NULL-terminated. */
+const char *const *disk_tools_formats (void);
+
 /* The format a file's suffix stands for, else "raw"; a constant. */
 const char *disk_tools_format_of (const char *path);
 

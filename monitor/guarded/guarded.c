@@ -6,10 +6,13 @@
 #include "guarded.h"
 
 #include "char-fd.h"
+#include "flat-memory.h"
 #include "image-fd.h"
 #include "machine.h"
+#include "message-fd.h"
 #include "packet-fd.h"
 #include "protocol.h"
+#include "qcow2.h"
 #include "reasons.h"
 #include "sandbox.h"
 #include "sound-ring.h"
@@ -61,6 +64,7 @@ typedef struct
   SoundRing    *ring;
   int           frame_event, input, change_event[2];
   PacketBackend *cable;                 /* NULL: none, or its far end is gone; belongs to the machine once there is one */
+  MessageBackend *folders[MACHINE_N_FOLDERS];   /* the machine's, from the moment there is one; NULL: none or gone */
   uint64_t      cable_full_until;       /* the card had no room: not before this time in ms */
   uint64_t      n_frames;
   MachineEnd    end;
@@ -233,7 +237,9 @@ absent_close (BlockBackend *self)
   free (self);
 }
 
-static const BlockClass absent_class = { "absent", absent_read, absent_write, absent_flush, NULL, NULL, absent_close };
+static const BlockClass absent_class = {
+  .format = "absent", .read = absent_read, .write = absent_write, .flush = absent_flush, .close = absent_close,
+};
 
 typedef struct
 {
@@ -619,7 +625,6 @@ state_command (Server *self, const Message *message, int fd, const char **ret_te
   return result < 0 ? result : call.result;
 }
 
-static int plug_network (Server *self, const MsgNetwork *message, int fd);
 static int
 release_drive (Server *self, const MsgDrive *message, const char **ret_text)
 {
@@ -646,6 +651,9 @@ go_on (Server *self, const char **ret_text)
     result = call.result;
   return result < 0 ? result : machine_call (self->machine, call_resume, NULL);
 }
+
+static int plug_network (Server *self, const MsgNetwork *message, int fd);
+static int take_folder (Server *self, const MsgFolder *message, int fd);
 
 /* One request of the guard. Its descriptors are ours; those that a case keeps are set to -1. False ends the monitor. */
 static bool
@@ -718,6 +726,10 @@ handle (Server *self, const Message *message, int *fds)
       result = plug_network (self, &message->network, fds[0]);
       fds[0] = -1;
       why = result == -ENODEV ? "the machine has no network card" : NULL;
+      break;
+    case MESSAGE_FOLDER:
+      result = take_folder (self, &message->folder, fds[0]);
+      fds[0] = -1;
       break;
     case MESSAGE_NETWORK_UNPLUG:
       result = plug_network (self, NULL, -1);
@@ -877,6 +889,48 @@ take_frames (Server *self, uint64_t now_ms)
     plug_network (self, NULL, -1);      /* the network is gone: the guest sees its link go down */
 }
 
+/* --- shared folders ------------------------------------------------------------------------------------------------ */
+
+static int
+take_folder (Server *self, const MsgFolder *message, int fd)
+{
+  unsigned index = message->index % MACHINE_N_FOLDERS;
+
+  self->folders[index] = self->config.folders[index].far_end ? NULL : message_fd_new (fd);
+  if (!self->folders[index])
+    {
+      close (fd);
+      return self->config.folders[index].far_end ? -EALREADY : -ENOMEM;
+    }
+  self->config.folders[index].far_end = self->folders[index];
+  memcpy (self->config.folders[index].tag, message->tag, sizeof self->config.folders[index].tag);
+  return 0;
+}
+
+typedef struct
+{
+  MessageBackend *far_end;
+  int             result;
+} FolderCall;
+
+static void
+call_answers (Machine *machine, void *data)
+{
+  FolderCall *call = data;
+
+  call->result = message_fd_receive (call->far_end);
+}
+
+static void
+take_answers (Server *self, unsigned index)
+{
+  FolderCall call = { .far_end = self->folders[index] };
+
+  /* The device closes a far end that is gone. */
+  if (machine_call (self->machine, call_answers, &call) < 0 || call.result == -EPIPE)
+    self->folders[index] = NULL;
+}
+
 /* --- console ----------------------------------------------------------------------------------------------------- */
 
 static void
@@ -981,7 +1035,7 @@ serve (Server *self)
 
   for (;;)
     {
-      struct pollfd polled[4] = {
+      struct pollfd polled[4 + MACHINE_N_FOLDERS] = {
         { PROTOCOL_SOCKET_FD, POLLIN, 0 }, { self->input, POLLIN, 0 }, { self->machine_started ? self->change_event[0] : -1, POLLIN, 0 },
         { -1, POLLIN, 0 },
       };
@@ -992,7 +1046,10 @@ serve (Server *self)
         polled[3].fd = packet_fd_descriptor (self->cable);
       else if (self->cable && self->phase == PHASE_RUNNING && timeout > BUSY_CARD_MS)
         timeout = BUSY_CARD_MS;
-      if (poll (polled, 4, timeout) < 0 && errno != EINTR)
+      for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+        polled[4 + i] = (struct pollfd) { self->folders[i] && self->phase == PHASE_RUNNING ? message_fd_descriptor (self->folders[i]) : -1,
+                                          POLLIN, 0 };
+      if (poll (polled, 4 + MACHINE_N_FOLDERS, timeout) < 0 && errno != EINTR)
         return;
       if (polled[2].revents)
         return;
@@ -1004,6 +1061,9 @@ serve (Server *self)
       /* The message just taken may have changed the cable or the phase: then the next round looks again. */
       if (polled[3].revents && self->cable && self->phase == PHASE_RUNNING && packet_fd_descriptor (self->cable) == polled[3].fd)
         take_frames (self, now);
+      for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+        if (polled[4 + i].revents && self->folders[i] && self->phase == PHASE_RUNNING)
+          take_answers (self, i);
       if (self->phase == PHASE_RUNNING && now >= next_frame)
         {
           machine_call (self->machine, call_refresh, self);
@@ -1026,7 +1086,9 @@ guarded_main (void)
 
   signal (SIGPIPE, SIG_IGN);
   self.config.memory_fd = -1;
+  qcow2_prepare_crypto ();
   self.sandbox = sandbox_enter_early ();
+  flat_memory_use (sandbox_flat_file ());
   ready.sandbox = sandbox_probe () | self.sandbox;
   if (protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_READY, 0, &ready, NULL) < 0)
     return 1;

@@ -926,9 +926,9 @@ space_teardown (Translator *self)
   for (unsigned i = 0; i < MAX_VIEWS; i++)
     {
       if (self->views[i].map)
-        munmap (self->views[i].map, MAP_BYTES);
+        flat_memory_unmap (self->views[i].map, MAP_BYTES);
       if (self->views[i].code_at)
-        munmap (self->views[i].code_at, 4u << 20);
+        flat_memory_unmap (self->views[i].code_at, 4u << 20);
       free (self->views[i].installed);
     }
   for (unsigned i = 0; i < MAX_SPACES; i++)
