@@ -12,6 +12,7 @@
 #include "message-fd.h"
 #include "packet-fd.h"
 #include "protocol.h"
+#include "qcow2.h"
 #include "reasons.h"
 #include "sandbox.h"
 #include "sound-ring.h"
@@ -45,6 +46,7 @@ typedef struct
   unsigned n_fds;
   uint8_t key[64];
   unsigned n_key;
+  bool    released;             /* the guard has the file for now; the descriptors of its DRIVEs are collected again */
 } Drive;
 
 typedef struct
@@ -176,8 +178,9 @@ static int
 take_drive (Server *self, const MsgDrive *message, int fd)
 {
   Drive *drive = &self->drives[message->kind][message->slot % MACHINE_N_DISKS];
+  bool again = message->depth == 0 && self->machine && (message->format != drive->format || message->flags != drive->flags);
 
-  if (message->depth != drive->n_fds || message->depth >= N_CHAIN)
+  if (message->depth != drive->n_fds || message->depth >= N_CHAIN || (self->machine && !drive->released) || again)
     {
       close (fd);
       return -EINVAL;
@@ -200,10 +203,104 @@ open_drive (Drive *drive, int *ret_error)
   BlockBackend *block = NULL;
 
   *ret_error = image_open_fds (&image, &block);
+  for (unsigned i = 0; *ret_error && i < drive->n_fds; i++)
+    close (drive->fds[i]);
   explicit_bzero (drive->key, sizeof drive->key);
   drive->n_key = 0;
   drive->n_fds = 0;
   return block;
+}
+
+/* --- released disks: while the guard changes the file, nothing may be read, written or remembered ------------------- */
+
+static int
+absent_read (BlockBackend *self, uint64_t offset, void *ret_bytes, size_t n_bytes)
+{
+  return -ENOMEDIUM;
+}
+
+static int
+absent_write (BlockBackend *self, uint64_t offset, const void *bytes, size_t n_bytes)
+{
+  return -ENOMEDIUM;
+}
+
+static int
+absent_flush (BlockBackend *self)
+{
+  return 0;
+}
+
+static void
+absent_close (BlockBackend *self)
+{
+  free (self);
+}
+
+static const BlockClass absent_class = {
+  .format = "absent", .read = absent_read, .write = absent_write, .flush = absent_flush, .close = absent_close,
+};
+
+typedef struct
+{
+  Drive   *drives;              /* of the kind DRIVE_DISK */
+  unsigned slot;
+  int      result;
+  const char *text;
+} DiskCall;
+
+static void
+call_release (Machine *machine, void *data)
+{
+  DiskCall *call = data;
+  BlockBackend *block = machine_disk (machine, call->slot), *absent;
+
+  call->text = "there is no such disk, or it is released already";
+  call->result = -ENODEV;
+  if (!block || call->drives[call->slot].released)
+    return;
+  call->text = "the disk could not be written";
+  call->result = block->read_only ? 0 : block_flush (block);
+  if (call->result < 0)
+    return;
+  absent = malloc (sizeof *absent);
+  call->result = absent ? 0 : -ENOMEM;
+  if (!absent)
+    return;
+  *absent = (BlockBackend) { &absent_class, block->n_bytes, block->read_only };
+  call->result = machine_change_disk (machine, call->slot, absent);
+  if (call->result < 0)
+    free (absent);
+  else
+    call->drives[call->slot].released = true;
+}
+
+static void
+call_bring_back (Machine *machine, void *data)
+{
+  DiskCall *call = data;
+
+  for (unsigned slot = 0; slot < MACHINE_N_DISKS && call->result == 0; slot++)
+    {
+      Drive *drive = &call->drives[slot];
+      BlockBackend *block;
+
+      if (!drive->released)
+        continue;
+      call->text = "a released disk was not brought back";
+      call->result = drive->n_fds ? 0 : -ENOMEDIUM;
+      if (call->result < 0)
+        return;
+      call->text = "the disk that was brought back cannot be used";
+      block = open_drive (drive, &call->result);
+      if (call->result < 0)
+        return;
+      call->result = machine_change_disk (machine, slot, block);
+      if (call->result < 0)
+        block_close (block);
+      else
+        drive->released = false;
+    }
 }
 
 static int
@@ -528,6 +625,33 @@ state_command (Server *self, const Message *message, int fd, const char **ret_te
   return result < 0 ? result : call.result;
 }
 
+static int
+release_drive (Server *self, const MsgDrive *message, const char **ret_text)
+{
+  DiskCall call = { .drives = self->drives[DRIVE_DISK], .slot = message->slot };
+  int result;
+
+  *ret_text = "only disks can be released";
+  if (message->kind != DRIVE_DISK || message->slot >= MACHINE_N_DISKS || !self->machine)
+    return -EINVAL;
+  result = machine_call (self->machine, call_release, &call);
+  *ret_text = call.text;
+  return result < 0 ? result : call.result;
+}
+
+/* Opens what was released, as far as its files have come, and lets the guest go on. */
+static int
+go_on (Server *self, const char **ret_text)
+{
+  DiskCall call = { .drives = self->drives[DRIVE_DISK] };
+  int result = machine_call (self->machine, call_bring_back, &call);
+
+  *ret_text = call.text;
+  if (result == 0)
+    result = call.result;
+  return result < 0 ? result : machine_call (self->machine, call_resume, NULL);
+}
+
 static int plug_network (Server *self, const MsgNetwork *message, int fd);
 static int take_folder (Server *self, const MsgFolder *message, int fd);
 
@@ -635,8 +759,11 @@ handle (Server *self, const Message *message, int *fds)
       if (result == 0)
         self->phase = PHASE_PAUSED;
       break;
+    case MESSAGE_RELEASE_DRIVE:
+      result = release_drive (self, &message->drive, &why);
+      break;
     case MESSAGE_RESUME:
-      result = machine_call (self->machine, call_resume, NULL);
+      result = go_on (self, &why);
       if (result == 0)
         self->phase = PHASE_RUNNING;
       break;
@@ -959,6 +1086,7 @@ guarded_main (void)
 
   signal (SIGPIPE, SIG_IGN);
   self.config.memory_fd = -1;
+  qcow2_prepare_crypto ();
   self.sandbox = sandbox_enter_early ();
   flat_memory_use (sandbox_flat_file ());
   ready.sandbox = sandbox_probe () | self.sandbox;

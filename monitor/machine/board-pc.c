@@ -780,6 +780,25 @@ machine_change_cdrom (Machine *machine, unsigned slot, BlockBackend *block, bool
   return -ENODEV;
 }
 
+BlockBackend *
+machine_disk (Machine *machine, unsigned slot)
+{
+  return slot < MACHINE_N_DISKS && !machine->config.disks[slot].is_cdrom ? machine->config.disks[slot].block : NULL;
+}
+
+int
+machine_change_disk (Machine *machine, unsigned slot, BlockBackend *block)
+{
+  int result;
+
+  if (!machine_disk (machine, slot))
+    return -ENODEV;
+  result = ide_change_disk (ide_channel_drive (machine->board->ide[slot / 2], slot % 2), block);
+  if (result == 0)
+    machine->config.disks[slot].block = block;
+  return result;
+}
+
 int
 machine_plug_network (Machine *machine, PacketBackend *cable)
 {

@@ -139,6 +139,12 @@ int  machine_key_combination (Machine *self, const char *names);
 int  machine_change_floppy (Machine *self, unsigned slot, BlockBackend *block);
 int  machine_change_cdrom  (Machine *self, unsigned slot, BlockBackend *block, bool force);
 
+/* Another back end with the same contents behind a disk (IDE position 0 … 3), unseen by the guest; the machine owns it from
+ * success on and closes the one before.  -ENODEV: no disk there; -EINVAL: another size or right to write. */
+int  machine_change_disk  (Machine *self, unsigned slot, BlockBackend *block);
+/* What is behind a disk now; NULL: no disk there. */
+BlockBackend *machine_disk (Machine *self, unsigned slot);
+
 /* Puts another cable into the network card (NULL: pulls it out). -ENODEV: no card; the cable is then still the caller's. */
 int  machine_plug_network (Machine *self, PacketBackend *cable);
 /* Every disk's data reaches the host's disk. 0 or the first error. */

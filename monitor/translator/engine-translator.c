@@ -56,11 +56,18 @@ static struct { uint32_t eip; uint64_t n; } interp_hits[65536];
 /* One machine per process; signal handlers have no other way to find it. */
 static Translator *active;
 static __thread bool is_processor_thread;
+/* Kicks again what could not be kicked: see on_kick.  Of the process, and made once: the sandbox lets no timer be made
+ * or deleted later. */
+static timer_t retry_timer;
+/* The signal stack is never given back: a signal may still be under way when the engine has gone. */
+static _Alignas (64) uint8_t signal_stack[SIGNAL_STACK_BYTES];
+static bool    has_retry_timer;
 
+/* Not a real-time signal: those queue, and a processor thread that has waited long would get them all at once. */
 static int
 kick_signal (void)
 {
-  return SIGRTMIN + 5;
+  return SIGUSR2;
 }
 
 /* ---- The guest's mode ---- */
@@ -315,12 +322,20 @@ take_registers (Translator *self, ucontext_t *context, uint32_t eip)
     }
 }
 
-/* Goes back to C behind enter (); the signal frame is forgotten.  Signals are never blocked by our handlers. */
+/* Goes back to C behind enter (); the signal frame is forgotten.  Only the kick's handler blocks a signal: its own. */
 static void __attribute__ ((noreturn))
-leave_from_signal (Translator *self)
+leave_from_signal (Translator *self, bool kicked)
 {
   self->hot->inside = 0;
   self->stepping = false;
+  if (kicked)
+    {
+      sigset_t kicks;
+
+      sigemptyset (&kicks);
+      sigaddset (&kicks, kick_signal ());
+      sigprocmask (SIG_UNBLOCK, &kicks, NULL);
+    }
   __asm__ volatile ("jmp *%0" : : "r" (self->glue_signal_exit));
   __builtin_unreachable ();
 }
@@ -389,7 +404,7 @@ on_fault (int number, siginfo_t *info, void *data)
   take_registers (self, context, record_eip (self, unit, record));
   self->hot->exit_info = record->count;
   self->signal_insn = number == SIGSEGV ? 2 : 1;
-  leave_from_signal (self);
+  leave_from_signal (self, false);
 }
 
 static void
@@ -397,8 +412,8 @@ retry_kick (Translator *self)
 {
   struct itimerspec soon = { .it_value = { 0, RETRY_NS } };
 
-  if (self->has_retry_timer)
-    timer_settime (self->retry_timer, 0, &soon, NULL);
+  if (has_retry_timer)
+    timer_settime (retry_timer, 0, &soon, NULL);
 }
 
 /* Kick, and the host's single step. */
@@ -450,7 +465,7 @@ on_kick (int number, siginfo_t *info, void *data)
   take_registers (self, context, record_eip (self, unit, record));
   self->hot->exit_info = record->count;
   self->signal_insn = 0;
-  leave_from_signal (self);
+  leave_from_signal (self, number != SIGTRAP);
 }
 
 /* ---- Hooks ---- */
@@ -546,21 +561,23 @@ static void
 adopt_thread (Translator *self)
 {
   pid_t thread = (pid_t) syscall (SYS_gettid);
-  stack_t stack = { .ss_sp = self->signal_stack, .ss_size = SIGNAL_STACK_BYTES };
+  stack_t stack = { .ss_sp = signal_stack, .ss_size = SIGNAL_STACK_BYTES };
   struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kick_signal () };
 
   if (self->thread == thread && is_processor_thread)
     return;
-  if (self->has_retry_timer)
-    timer_delete (self->retry_timer);
   self->thread = thread;
-  is_processor_thread = true;
   sigaltstack (&stack, NULL);
+  if (is_processor_thread && has_retry_timer)
+    return;
+  is_processor_thread = true;
+  if (has_retry_timer)
+    timer_delete (retry_timer);
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
   event.sigev_notify_thread_id = thread;
-  self->has_retry_timer = timer_create (CLOCK_MONOTONIC, &event, &self->retry_timer) == 0;
+  has_retry_timer = timer_create (CLOCK_MONOTONIC, &event, &retry_timer) == 0;
 }
 
 /* Interprets n instructions. */
@@ -899,8 +916,6 @@ free_translator (Engine *engine)
       memset (&self->cpu->hooks, 0, sizeof self->cpu->hooks);
       self->cpu->engine = NULL;
     }
-  if (self->has_retry_timer)
-    timer_delete (self->retry_timer);
   for (uint32_t i = 0; self->pages && i < self->n_pages; i++)
     free (self->pages[i].entries);
   space_teardown (self);
@@ -916,16 +931,7 @@ free_translator (Engine *engine)
   munmap (self->links, MAX_LINKS * sizeof *self->links);
   munmap (self->pages, MAX_CODE_PAGES * sizeof *self->pages);
   free (self->backing_code);
-  free (self->signal_stack);
   munmap (self, sizeof *self);
-}
-
-static void *
-reserve (size_t n_bytes)
-{
-  void *bytes = mmap (NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-  return bytes == MAP_FAILED ? NULL : bytes;
 }
 
 /* Executable memory: one memory file mapped twice, below 2 GiB so that 32 bits hold an address. */
@@ -973,22 +979,25 @@ install_handlers (void)
       return false;
   action.sa_sigaction = on_kick;
   action.sa_flags |= SA_RESTART;
-  return sigaction (SIGTRAP, &action, NULL) == 0 && sigaction (kick_signal (), &action, NULL) == 0;
+  if (sigaction (SIGTRAP, &action, NULL) < 0)
+    return false;
+  action.sa_flags &= ~SA_NODEFER;
+  return sigaction (kick_signal (), &action, NULL) == 0;
 }
 
 static void
-enter_thread (Engine *engine)
+adopt (Engine *engine)
 {
   adopt_thread ((Translator *) engine);
 }
 
-static const EngineClass translator_class = { "translator", run, free_translator, enter_thread };
+static const EngineClass translator_class = { "translator", run, free_translator, adopt };
 
 Engine *
 engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
 {
   const char *error = "no memory for the translator";
-  Translator *self = reserve (sizeof *self);
+  Translator *self = translator_reserve (sizeof *self);
 
   if (!self)
     {
@@ -1006,14 +1015,13 @@ engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
   self->engine.cpu = self->cpu = cpu;
   self->engine.exact = self->counted = exact;
   self->threshold = HOT_THRESHOLD;
-  self->units = reserve (MAX_UNITS * sizeof *self->units);
-  self->records = reserve (MAX_RECORDS * sizeof *self->records);
-  self->sites = reserve (MAX_SITES * sizeof *self->sites);
-  self->links = reserve (MAX_LINKS * sizeof *self->links);
-  self->pages = reserve (MAX_CODE_PAGES * sizeof *self->pages);
+  self->units = translator_reserve (MAX_UNITS * sizeof *self->units);
+  self->records = translator_reserve (MAX_RECORDS * sizeof *self->records);
+  self->sites = translator_reserve (MAX_SITES * sizeof *self->sites);
+  self->links = translator_reserve (MAX_LINKS * sizeof *self->links);
+  self->pages = translator_reserve (MAX_CODE_PAGES * sizeof *self->pages);
   self->backing_code = calloc (cpu->memory->n_pages, sizeof *self->backing_code);
-  self->signal_stack = malloc (SIGNAL_STACK_BYTES);
-  if (!self->units || !self->records || !self->sites || !self->links || !self->pages || !self->backing_code || !self->signal_stack)
+  if (!self->units || !self->records || !self->sites || !self->links || !self->pages || !self->backing_code)
     goto failed;
   error = "no executable memory (memfd_create, MAP_SHARED and PROT_EXEC are needed)";
   if (!make_code_memory (self))
