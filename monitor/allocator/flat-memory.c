@@ -43,3 +43,11 @@ flat_memory_unmap (void *map, uint64_t n_bytes)
   madvise (map, n_bytes, MADV_REMOVE);
   munmap (map, n_bytes);
 }
+
+void
+flat_memory_close (void)
+{
+  if (file >= 0)
+    close (file);
+  file = -1;
+}

@@ -14,3 +14,5 @@ void  flat_memory_use   (int fd);
 void *flat_memory_map   (uint64_t n_bytes);
 /* Gives the memory back as well. NULL is allowed. */
 void  flat_memory_unmap (void *map, uint64_t n_bytes);
+/* No more maps are going to be made: gives the file back. Maps stay. */
+void  flat_memory_close (void);

@@ -597,7 +597,10 @@ run (Engine *engine)
         {
           uint64_t before = reference->instructions;
 
-          for (unsigned i = 0; i < 4 && reference->instructions == before && cpu->eip != reference->eip; i++)
+          /* An exception whose handler cannot be reached raises the next one: such a chain has no instructions either. */
+          for (unsigned i = 0; i < 1000000 && reference->instructions == before
+               && (cpu->eip != reference->eip || cpu->shutdown != reference->shutdown || cpu->cr2 != reference->cr2
+                   || cpu->regs[REG_ESP] != reference->regs[REG_ESP]); i++)
             cpu_step (reference);
           steps -= (int64_t) (reference->instructions - before);
         }

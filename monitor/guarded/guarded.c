@@ -440,6 +440,7 @@ make_machine (Server *self, char *ret_text, size_t n_text)
     return result;
   self->config.command_line = self->command_line;
   self->machine = machine_new (&self->config, &error);
+  flat_memory_close ();
   for (unsigned i = 0; i < 4; i++)
     {
       free (self->files[i]);

@@ -48,11 +48,6 @@ enum
   HOST_TF            = 0x100,
 };
 
-#ifdef TRANSLATOR_TRACE
-static uint64_t site_hits[MAX_SITES];
-static struct { uint32_t eip, linear; uint64_t n, mapped; } fault_hits[65536];
-static struct { uint32_t eip; uint64_t n; } interp_hits[65536];
-#endif
 /* One machine per process; signal handlers have no other way to find it. */
 static Translator *active;
 static __thread bool is_processor_thread;
@@ -265,9 +260,6 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_FPU)
     fpu_to_cpu (self);
   self->n_callouts++;
-#ifdef TRANSLATOR_TRACE
-  site_hits[number]++;
-#endif
   if (flags & SITE_SOFT)
     reconsider (self, site);
   before = cpu->instructions;
@@ -286,7 +278,6 @@ translator_callout (Cpu *cpu, uint32_t number)
       if (index)
         unit_invalidate_range (self, self->pages[index - 1].backing, site->eip & 4095, 1);
     }
-  cpu->n_interpreted++;
   flags_sync (cpu);
   if (flags & SITE_STI && cpu->inhibit == CPU_INHIBIT_STI && !cpu->exit_request)
     cpu->inhibit = 0;
@@ -380,13 +371,6 @@ on_fault (int number, siginfo_t *info, void *data)
           return;
         }
       self->n_faults++;
-#ifdef TRANSLATOR_TRACE
-      const Unit *u; const InsnRecord *r = unit_find_record (self, (uint32_t) offset, &u);
-      uint32_t fe = r ? self->pages[u->page].linear_page << 12 | r->offset : 0;
-      fault_hits[fe * 2654435761u >> 16].n++;
-      fault_hits[fe * 2654435761u >> 16].eip = fe;
-      fault_hits[fe * 2654435761u >> 16].linear = linear;
-#endif
       if (linear < WINDOW_BYTES && space_map_fault (self, self->space, (uint32_t) linear, registers[REG_ERR] & 2, false))
         return;
       self->fault_linear = linear < WINDOW_BYTES ? (uint32_t) linear : 0;
@@ -605,10 +589,6 @@ interpret_block (Translator *self)
   uint64_t before = cpu->instructions;
   uint8_t cpl = cpu->cpl;
   ExitReason reason;
-#ifdef TRANSLATOR_TRACE
-  interp_hits[cpu->eip * 2654435761u >> 16].n++;
-  interp_hits[cpu->eip * 2654435761u >> 16].eip = cpu->eip;
-#endif
 
   fpu_to_cpu (self);
   reason = interpreter_run_block (cpu);
@@ -672,11 +652,28 @@ note_fault (Translator *self)
   unit_invalidate_range (self, self->pages[index - 1].backing, cpu->eip & 4095, 1);
 }
 
+static inline uint64_t
+host_cycles (void)
+{
+  return __builtin_ia32_rdtsc ();
+}
+
+/* What was charged but not run: nothing, or the rest of the block that the exit names. */
+static void
+settle_count (Translator *self, int leave)
+{
+  if (leave == LEAVE_LIMIT || leave == LEAVE_EVENT || leave == LEAVE_SIGNAL)
+    sync_count (self, (int64_t) self->hot->exit_info);
+  else
+    sync_count (self, 0);
+}
+
 static ExitReason
 run_translated (Translator *self, uint64_t entry)
 {
   Cpu *cpu = self->cpu;
   Hot *hot = self->hot;
+  uint64_t before, callouts, executed;
   int leave;
 
   set_segment_windows (self);
@@ -691,34 +688,39 @@ run_translated (Translator *self, uint64_t entry)
     }
   self->callout_reason = EXIT_NONE;
   self->block_start = false;
+  callouts = self->n_callouts;
+  before = self->counted ? cpu->instructions : host_cycles ();
   leave = self->enter (entry);
   fpu_to_image (self);
+  callouts = self->n_callouts - callouts;
+  cpu->n_interpreted += callouts;
   self->n_leaves++;
   self->leaves[leave & 7]++;
+  settle_count (self, leave);
+  /* Free-running code is not counted: one instruction a cycle is taken for granted, and stats say "estimated". */
+  executed = (self->counted ? cpu->instructions : host_cycles ()) - before;
+  if (!self->counted)
+    cpu->instructions += executed;
+  if (executed > callouts)
+    cpu->n_translated += executed - callouts;
   switch (leave)
     {
     case LEAVE_LOOKUP:
     case LEAVE_REFUSED:
       self->block_start = true;
-      sync_count (self, 0);
       break;
     case LEAVE_LINK:
       self->block_start = true;
-      sync_count (self, 0);
       self->pending_link = (uint32_t) hot->exit_info + 1;
       self->pending_eip = cpu->eip;
       break;
     case LEAVE_INSN:
-      sync_count (self, 0);
       self->interpret_first = 1;
       break;
     case LEAVE_LIMIT:
-      hot->remaining += (int64_t) hot->exit_info;
-      sync_count (self, 0);
       self->interpret_first = (uint32_t) hot->exit_info;
       break;
     case LEAVE_EVENT:
-      sync_count (self, (int64_t) hot->exit_info);
       if (self->callout_reason == EXIT_FAULT)
         return cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
       self->block_start = self->callout_reason == EXIT_BRANCH && !self->callout_returns;
@@ -726,7 +728,6 @@ run_translated (Translator *self, uint64_t entry)
         return self->callout_reason;
       break;
     case LEAVE_SIGNAL:
-      sync_count (self, (int64_t) hot->exit_info);
       if (self->signal_insn)
         {
           self->interpret_first = 1;
@@ -875,42 +876,6 @@ free_translator (Engine *engine)
     return;
   if (active == self)
     active = NULL;
-#ifdef TRANSLATOR_TRACE
-  { FILE *f = fopen ("/tmp/translator/code.bin", "wb"); fwrite (self->code_rw, 1, self->code_used, f); fclose (f);
-    f = fopen ("/tmp/translator/units.txt", "w"); for (uint32_t i = 0; i < self->n_units; i++) fprintf (f, "%x %x %08x %d\n", self->units[i].host, self->units[i].host_end, self->units[i].eip, self->units[i].valid); fclose (f); }
-  fprintf (stderr, "units %lu code %u faults %lu maps %lu leaves %lu callouts %lu kicks %lu flushes %lu reval %lu vmas %u\n",
-    self->n_translated_units, self->code_used, self->n_faults, self->n_maps, self->n_leaves, self->n_callouts, self->n_kicks, self->n_flushes, self->n_revalidations, self->n_vmas);
-  for (int i = 0; i < 8; i++) fprintf (stderr, "leave %d: %lu\n", i, self->leaves[i]);
-  for (int n = 0; n < 40; n++)
-    {
-      uint32_t best = 0;
-      for (uint32_t i = 0; i < self->n_sites; i++)
-        if (site_hits[i] > site_hits[best]) best = i;
-      if (!site_hits[best]) break;
-      char text[80];
-      insn_disassemble (&self->sites[best].insn, self->sites[best].eip, text, sizeof text);
-      fprintf (stderr, "%10lu %08x flags %02x %s\n", site_hits[best], self->sites[best].eip, self->sites[best].flags, text);
-      site_hits[best] = 0;
-    }
-  for (int n = 0; n < 25; n++)
-    {
-      uint32_t best = 0;
-      for (uint32_t i = 0; i < 65536; i++)
-        if (fault_hits[i].n > fault_hits[best].n) best = i;
-      if (!fault_hits[best].n) break;
-      fprintf (stderr, "fault %10lu %08x at %08x mapped %lu\n", fault_hits[best].n, fault_hits[best].eip, fault_hits[best].linear, fault_hits[best].mapped);
-      fault_hits[best].n = 0;
-    }
-  for (int n = 0; n < 25; n++)
-    {
-      uint32_t best = 0;
-      for (uint32_t i = 0; i < 65536; i++)
-        if (interp_hits[i].n > interp_hits[best].n) best = i;
-      if (!interp_hits[best].n) break;
-      fprintf (stderr, "interp %10lu %08x\n", interp_hits[best].n, interp_hits[best].eip);
-      interp_hits[best].n = 0;
-    }
-#endif
   if (self->cpu && self->cpu->engine == self)
     {
       memset (&self->cpu->hooks, 0, sizeof self->cpu->hooks);

@@ -18,6 +18,8 @@
  * windows are emptied, one call each. */
 #include "translator.h"
 
+#include "flat-memory.h"
+
 #include "paging.h"
 #include "physical-memory.h"
 
@@ -416,7 +418,10 @@ space_unmap_all (Translator *self, Space *space)
           munmap (space->window, WINDOW_BYTES);
           if (mmap (space->window, WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0)
               == MAP_FAILED)
-            space->lost = true;
+            {
+              space->lost = true;
+              self->generation++;
+            }
         }
       self->n_vmas -= space->n_vmas;
       space->n_vmas = 0;
@@ -530,6 +535,8 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
     }
   if (self->n_vmas + 2 > VMA_BUDGET)
     make_room (self, space);
+  if (space->lost)
+    return false;
   address = space->window + ((size_t) first << 12);
   protection = PROT_READ | (writable ? PROT_WRITE : 0);
   if (mmap (address, (size_t) n << 12, protection, MAP_SHARED | MAP_FIXED | (n > 1 ? MAP_POPULATE : 0), memory->fd,
@@ -837,20 +844,18 @@ space_reset_pairs (Translator *self)
   self->reset_pairs = false;
 }
 
-/* Shared, though with nobody: the sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which little
- * is ever touched.  Made before the sandbox closes, because afterwards shared memory is not to be had. */
+/* The sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which little is ever touched: so it is mapped
+ * from the flat file, and before the sandbox closes. */
 static bool
 map_view (View *view)
 {
-  void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *map = flat_memory_map (MAP_BYTES);
+  void *code_at = flat_memory_map (4u << 20);
 
-  if (map == MAP_FAILED || code_at == MAP_FAILED)
+  if (!map || !code_at)
     {
-      if (map != MAP_FAILED)
-        munmap (map, MAP_BYTES);
-      if (code_at != MAP_FAILED)
-        munmap (code_at, 4u << 20);
+      flat_memory_unmap (map, MAP_BYTES);
+      flat_memory_unmap (code_at, 4u << 20);
       return false;
     }
   view->map = map;
