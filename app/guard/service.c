@@ -369,13 +369,12 @@ convert (Guard *guard, const char *source, const char *target, GVariant *options
   in = broker_open_own (resolved, FALSE, error);
   if (in < 0)
     return FALSE;
-  out = open (target, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (out < 0 || media_is_registered (guard->media, target, out))
+  out = broker_open_target (target, error);
+  if (out < 0)
+    return FALSE;
+  if (media_is_registered (guard->media, target, out))
     {
-      if (out >= 0)
-        guard_refuse (guard, "export", "user", target, error, "the target is a registered medium");
-      else
-        g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s cannot be written: %s", target, g_strerror (errno));
+      guard_refuse (guard, "export", "user", target, error, "the target is a registered medium");
       return FALSE;
     }
   if (ftruncate (out, 0) < 0)
@@ -401,14 +400,25 @@ HANDLER (check_machine, const char *name, GVariant *options)
 {
   Machine *machine = find (user_data, invocation, name);
   g_autoptr (GError) error = NULL;
+  GVariant *result;
 
   if (!machine)
     return TRUE;
-  if (!machine_record (machine)->file)
-    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "VM \"%s\" has no file to check", name);
+  result = machine_check (machine, options, &error);
+  if (result)
+    bh_guard1_complete_check_machine (skeleton, invocation, result);
   else
-    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "a raw image has nothing to check");
-  refuse (invocation, error);
+    refuse (invocation, error);
+  return TRUE;
+}
+
+HANDLER (unlock_machine, const char *name, GVariant *options)
+{
+  Machine *machine = find (user_data, invocation, name);
+  g_autoptr (GError) error = NULL;
+
+  if (machine)
+    answer_bool (invocation, machine_unlock (machine, options, &error), &error);
   return TRUE;
 }
 
@@ -618,7 +628,7 @@ HANDLER (screenshot, GUnixFDList *fds_in, const char *name, GVariant *options)
       if (!g_path_is_absolute (path))
         error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_USAGE, "the picture needs an absolute path");
       else if (files_replace (path, g_bytes_get_data (png, NULL), g_bytes_get_size (png), &error))
-        fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+        fd = broker_memory_file ("bulkhead-nothing", 0, &error);
     }
   else if (png)
     fd = png_file (png, &error);
@@ -1432,6 +1442,7 @@ connect_handlers (Service *self, BhGuard1 *skeleton)
   CONNECT ("export-machine", export_machine);
   CONNECT ("convert", convert);
   CONNECT ("check-machine", check_machine);
+  CONNECT ("unlock-machine", unlock_machine);
   CONNECT ("start", start);
   CONNECT ("stop", stop);
   CONNECT ("power-button", power_button);
