@@ -46,6 +46,13 @@ new_image (MemoryFile *file, const Qcow2Create *what)
 }
 
 static void
+judge (const MemoryFile *file)
+{
+  if (have_qemu ())
+    g_assert_cmpint (qemu_check (file, NULL), ==, 0);
+}
+
+static void
 fill (uint8_t *bytes, size_t n, uint32_t seed)
 {
   for (size_t i = 0; i < n; i++)
@@ -81,7 +88,8 @@ test_all_geometries (void)
           g_assert_cmpint (disk->klass->discard (disk, 1 << 20, 1 << 20), ==, 0);
           memset (model + (1 << 20), 0, 1 << 20);
           block_close (disk);
-          g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+          if (have_qemu () && (order == 0 || order == 6))       /* starting a program is what costs here */
+            judge (&file);
           disk = must_open (&file);
           g_assert_cmpint (block_read (disk, 0, seen, 5 << 20), ==, 0);
           g_assert_cmpmem (model, 5 << 20, seen, 5 << 20);
@@ -120,7 +128,7 @@ test_limits (void)
       g_assert_cmpint (qcow2_create (&io->parent, &rows[i].what, NULL), ==, rows[i].result);
       if (rows[i].result == 0)
         {
-          g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+          judge (&file);
           g_assert_cmpint (qcow2_create (&io->parent, &rows[i].what, NULL), ==, -EEXIST);
         }
       g_free (io);
@@ -143,7 +151,7 @@ test_refcount_table_grows (void)
     g_assert_cmpint (block_write (disk, at, bytes + at, 1 << 20), ==, 0);
   g_assert_cmpint (disk->klass->resize (disk, 1 << 30), ==, 0);
   block_close (disk);
-  g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+  judge (&file);
   disk = must_open (&file);
   g_assert_cmpuint (disk->n_bytes, ==, 1 << 30);
   g_assert_cmpint (block_read (disk, 0, seen, 24 << 20), ==, 0);
@@ -359,7 +367,7 @@ test_snapshots (void)
   g_assert_cmpint (disk->klass->resize (disk, 6 << 20), ==, 0);
   g_assert_cmpint (qcow2_snapshot_rename (disk, 0, "uno"), ==, 0);
   block_close (disk);
-  g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+  judge (&file);
   disk = must_open (&file);
   g_assert_cmpuint (qcow2_n_snapshots (disk), ==, 1);
   g_assert_cmpint (qcow2_get_snapshot (disk, 0, &got), ==, 0);
@@ -378,7 +386,7 @@ test_snapshots (void)
   g_assert_cmpint (block_read (disk, 104, &byte, 1), ==, 0);
   g_assert_cmpint (byte, ==, 'X');
   block_close (disk);
-  g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+  judge (&file);
   memory_file_clear (&file);
 }
 
@@ -397,7 +405,7 @@ test_snapshot_needs_room (void)
   g_assert_cmpint (qcow2_snapshot_create (disk, &s), ==, -ENOTSUP);
   g_assert_cmpint (block_write (disk, 0, "b", 1), ==, 0);
   block_close (disk);
-  g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+  judge (&file);
   memory_file_clear (&file);
 }
 
@@ -426,7 +434,7 @@ test_snapshot_cycles (void)
     }
   g_assert_cmpuint (file.size, <=, size + (256 << 10));         /* room is used again */
   block_close (disk);
-  g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+  judge (&file);
   memory_file_clear (&file);
 }
 
@@ -448,7 +456,7 @@ test_scripts_with_qemu (void)
     "cluster_size=64k", "cluster_size=512", "cluster_size=4k,refcount_bits=1", "cluster_size=2M", "extended_l2=on,cluster_size=16k",
     "compat=0.10", "refcount_bits=64", "lazy_refcounts=on", "compression_type=zstd"
   };
-  unsigned n_scripts = from_environment ("BULKHEAD_QCOW2_SCRIPTS", 18), seed = from_environment ("BULKHEAD_QCOW2_SEED", 1);
+  unsigned n_scripts = from_environment ("BULKHEAD_QCOW2_SCRIPTS", 9), seed = from_environment ("BULKHEAD_QCOW2_SEED", 1);
   const uint64_t size = 8 << 20;
   g_autofree char *path = scratch_file ("script.qcow2"), *raw = scratch_file ("script.raw");
 
@@ -726,7 +734,7 @@ test_full_disk (void)
   g_assert_cmpint (block_read (disk, 0, seen, 8 << 20), ==, 0);
   g_assert_cmpmem (bytes, 8 << 20, seen, 8 << 20);
   block_close (disk);
-  g_assert_cmpint (qemu_check (&file, NULL), ==, 0);
+  judge (&file);
   memory_file_clear (&file);
 }
 
