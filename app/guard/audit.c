@@ -111,7 +111,7 @@ walk (Audit *self, guint64 *ret_n, guint8 ret_last[SEAL_BYTES], guint64 *ret_bad
         {
           head_n = g_ascii_strtoull (head, NULL, 16);
           for (int i = 0; i < SEAL_BYTES; i++)
-            head_seal[i] = (guint8) ((g_ascii_xdigit_value (head[17 + 2 * i]) << 4) | g_ascii_xdigit_value (head[18 + 2 * i]));
+            head_seal[i] = (guint8) ((guint) g_ascii_xdigit_value (head[17 + 2 * i]) << 4 | (guint) g_ascii_xdigit_value (head[18 + 2 * i]));
           wanted_head = head_text (self->key, head_n, head_seal);
         }
       if (g_strcmp0 (wanted_head, head) != 0)

@@ -5,16 +5,9 @@
 #include "image-convert.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-
-const char *const *
-disk_tools_formats (void)
-{
-  static const char *const formats[] = { "raw", "qcow2", "vmdk", "vdi", "vhd", NULL };
-
-  return formats;
-}
 
 const char *
 disk_tools_format_of (const char *path)
@@ -28,41 +21,41 @@ disk_tools_format_of (const char *path)
   return dot && g_ascii_strcasecmp (dot, ".bulkhead") == 0 ? "qcow2" : "raw";
 }
 
-/* A seam over a descriptor that stays the caller's. */
-static ImageIo *
-seam_of (int fd, gboolean read_only, GError **error)
+/* The descriptor stays the caller's. */
+static gboolean
+open_seam (int fd, gboolean read_only, ImageIo **ret, GError **error)
 {
-  ImageIo *io = NULL;
-  int result = image_io_fd_new (fd, read_only, &io);
+  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 3), result;
 
-  if (result < 0)
-    g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk image cannot be used: %s", g_strerror (-result));
-  else
-    image_io_fd_set_owned (io, FALSE);
-  return io;
+  result = copy < 0 ? -errno : image_io_fd_new (copy, read_only, ret);
+  if (result == 0)
+    return TRUE;
+  if (copy >= 0)
+    close (copy);
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be used: %s", g_strerror (-result));
+  return FALSE;
 }
 
 static BlockBackend *
-open_disk (int fd, const char *format, GError **error)
+open_image (int fd, const char *format, GError **error)
 {
-  BlockBackend *block = NULL;
   const char *reason = NULL;
-  ImageIo *io;
+  BlockBackend *image = NULL;
+  ImageIo *io = NULL;
   int result;
 
   if (!image_format_readable (format))
     {
-      g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk format \"%s\" is not supported by this build", format);
+      g_set_error (error, GUARD_ERROR, GUARD_ERROR_USAGE, "disks are read as raw, qcow2, vmdk, vdi and vhd, not as \"%s\"", format);
       return NULL;
     }
-  io = seam_of (fd, TRUE, error);
-  if (!io)
+  if (!open_seam (fd, TRUE, &io, error))
     return NULL;
-  result = image_open_io (io, format, TRUE, &block, &reason);
+  result = image_open_io (io, format, TRUE, &image, &reason);
   if (result == 0)
-    return block;
+    return image;
   image_io_close (io);
-  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "this is no usable %s image: %s (%s)", format, reason, g_strerror (-result));
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "no usable %s image: %s", format, reason ? reason : g_strerror (-result));
   return NULL;
 }
 
@@ -70,43 +63,40 @@ gboolean
 disk_tools_copy (int from_fd, const char *from_format, int to_fd, const char *to_format, GError **error)
 {
   BlockBackend *from;
-  ImageIo *to;
+  ImageIo *io = NULL;
   int result;
 
   if (!image_format_writable (to_format))
     {
-      g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "disks of the format \"%s\" cannot be written by this build", to_format);
+      g_set_error (error, GUARD_ERROR, GUARD_ERROR_USAGE, "disks are written as raw, qcow2, vmdk and vdi, not as \"%s\"", to_format);
       return FALSE;
     }
-  from = open_disk (from_fd, from_format, error);
+  from = open_image (from_fd, from_format, error);
   if (!from)
     return FALSE;
-  to = seam_of (to_fd, FALSE, error);
-  if (!to)
+  if (!open_seam (to_fd, FALSE, &io, error))
     {
       block_close (from);
       return FALSE;
     }
-  result = image_convert (from, to, to_format, NULL);
+  result = image_convert (from, io, to_format, NULL);
   block_close (from);
   if (result == 0 && fsync (to_fd) < 0)
     result = -errno;
-  if (result < 0)
-    g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be copied: %s", g_strerror (-result));
-  return result == 0;
+  if (result == 0)
+    return TRUE;
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be copied: %s", g_strerror (-result));
+  return FALSE;
 }
 
 guint64
 disk_tools_size (int fd, const char *format, GError **error)
 {
-  BlockBackend *block = open_disk (fd, format, error);
-  guint64 n_bytes;
+  BlockBackend *image = open_image (fd, format, error);
+  guint64 n_bytes = image ? image->n_bytes : 0;
 
-  if (!block)
-    return 0;
-  n_bytes = block->n_bytes;
-  block_close (block);
-  if (n_bytes == 0)
-    g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk is empty");
+  block_close (image);
+  if (image && !n_bytes)
+    g_set_error_literal (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk is empty");
   return n_bytes;
 }

@@ -804,9 +804,9 @@ machine_export (Machine *self, const char *path, GVariant *options, GError **err
     return fail (error, GUARD_ERROR_USAGE, "the target needs an absolute path");
   if (!machine_take_keys (self, options, error))
     return FALSE;
-  to = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  to = broker_create (path, error);
   if (to < 0)
-    return fail (error, GUARD_ERROR_FAILED, "%s cannot be made: %s", path, g_strerror (errno));
+    return FALSE;
   if (vm_file_export (guard, self->record, self->keys, to, format, error))
     return TRUE;
   unlink (path);

@@ -2,6 +2,7 @@
 /* A machine from the inside, for machine.c and machine-library.c. */
 #pragma once
 
+#include "folder-process.h"
 #include "machine.h"
 #include "machine-process.h"
 #include "protocol.h"
@@ -39,6 +40,7 @@ struct Machine
   int             serial_fd[SERIAL_PORTS];
   Spool          *serial_spool[SERIAL_PORTS], *printer;
   gboolean        console_open;
+  FolderProcess  *folders[PROTOCOL_FOLDERS];
   GArray         *waiting;      /* of Waiter: for its end */
 };
 

@@ -51,6 +51,8 @@ drop_runtime (Machine *self)
       g_clear_pointer (&self->serial_spool[i], spool_free);
     }
   g_clear_pointer (&self->printer, spool_free);
+  for (guint i = 0; i < PROTOCOL_FOLDERS; i++)
+    g_clear_pointer (&self->folders[i], folder_process_free);
   media_release_all (self->guard->media, self->record->name);
   if (self->guard->networks)
     networks_disconnect (self->guard->networks, self->record->name);
@@ -655,6 +657,40 @@ add_ports (Machine *self, GArray *steps, GError **error)
   return TRUE;
 }
 
+static gboolean
+add_folders (Machine *self, GArray *steps, GError **error)
+{
+  MachineRecord *record = self->record;
+
+  for (guint i = 0; record->folders[i]; i++)
+    {
+      gboolean writable;
+      Step *step;
+      int directory, socket;
+
+      if (!folders_check (self->guard->folders, record->folders[i], record->name, &record->label, &writable, error))
+        return FALSE;
+      if (i >= PROTOCOL_FOLDERS || strlen (record->folders[i]) > 32)
+        {
+          g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED,
+                       "folder \"%s\": a machine has at most %d shared folders, with names of at most 32 bytes", record->folders[i],
+                       PROTOCOL_FOLDERS);
+          return FALSE;
+        }
+      directory = broker_open_folder (folders_path (self->guard->folders, record->folders[i]), error);
+      if (directory < 0)
+        return FALSE;
+      self->folders[i] = folder_process_spawn (directory, writable, &socket, error);
+      close (directory);
+      if (!self->folders[i])
+        return FALSE;
+      step = machine_add_step (steps, MESSAGE_FOLDER, socket, -1);
+      step->message.folder.index = (uint8_t) i;
+      memcpy (step->message.folder.tag, record->folders[i], strlen (record->folders[i]));
+    }
+  return TRUE;
+}
+
 /* Everything that can be refused, before there is a process. */
 static gboolean
 prepare (Machine *self, GArray *steps, GError **error)
@@ -677,13 +713,6 @@ prepare (Machine *self, GArray *steps, GError **error)
     }
   if (!guard_record (guard, "start", record->name, record->file, NULL, error))
     return FALSE;
-  for (guint i = 0; record->folders[i]; i++)
-    {
-      gboolean writable;
-
-      if (!folders_check (guard->folders, record->folders[i], record->name, &record->label, &writable, error))
-        return FALSE;
-    }
   step = machine_add_step (steps, MESSAGE_CONFIGURE, -1, -1);
   fill_configure (self, &step->message.configure);
   memory = broker_memory_file ("bulkhead-memory", (guint64) (record->memory_mib + PROTOCOL_EXTRA_MEMORY) << 20, error);
@@ -708,7 +737,8 @@ prepare (Machine *self, GArray *steps, GError **error)
   if (vga < 0)
     return FALSE;
   machine_add_step (steps, MESSAGE_VGA_FIRMWARE, vga, -1);
-  if (!machine_read_state (self, error) || !add_drives (self, steps, error) || !add_ports (self, steps, error))
+  if (!machine_read_state (self, error) || !add_drives (self, steps, error) || !add_ports (self, steps, error)
+      || !add_folders (self, steps, error))
     return FALSE;
   if (record->network)
     {

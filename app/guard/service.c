@@ -369,13 +369,12 @@ convert (Guard *guard, const char *source, const char *target, GVariant *options
   in = broker_open_own (resolved, FALSE, error);
   if (in < 0)
     return FALSE;
-  out = open (target, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (out < 0 || media_is_registered (guard->media, target, out))
+  out = broker_open_target (target, error);
+  if (out < 0)
+    return FALSE;
+  if (media_is_registered (guard->media, target, out))
     {
-      if (out >= 0)
-        guard_refuse (guard, "export", "user", target, error, "the target is a registered medium");
-      else
-        g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s cannot be written: %s", target, g_strerror (errno));
+      guard_refuse (guard, "export", "user", target, error, "the target is a registered medium");
       return FALSE;
     }
   if (ftruncate (out, 0) < 0)
@@ -629,7 +628,7 @@ HANDLER (screenshot, GUnixFDList *fds_in, const char *name, GVariant *options)
       if (!g_path_is_absolute (path))
         error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_USAGE, "the picture needs an absolute path");
       else if (files_replace (path, g_bytes_get_data (png, NULL), g_bytes_get_size (png), &error))
-        fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+        fd = broker_memory_file ("bulkhead-nothing", 0, &error);
     }
   else if (png)
     fd = png_file (png, &error);

@@ -404,9 +404,9 @@ vm_file_create (Guard *guard, MachineRecord *record, const char *path, guint64 n
     return fail (error, GUARD_ERROR_USAGE, "the passphrase is empty");
   if (!vm_header_new (header, passphrase, keys, error))
     return FALSE;
-  fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  fd = broker_create (path, error);
   if (fd < 0)
-    return fail (error, GUARD_ERROR_FAILED, "%s cannot be made: %s", path, g_strerror (errno));
+    return FALSE;
   /* Whatever the umask is. */
   result = fchmod (fd, 0600) < 0 ? -errno : image_io_fd_new (fd, FALSE, &io);
   if (result == 0)
@@ -835,16 +835,10 @@ int
 vm_file_state_memory (const MachineRecord *record, GError **error)
 {
   guint64 n_bytes = ((guint64) record->memory_mib + PROTOCOL_EXTRA_MEMORY) << 20;
-  int fd = memfd_create ("bulkhead-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
   /* What cannot be packed grows a little; devices and tables come on top. */
   n_bytes += n_bytes / 64 + (16 << 20);
-  if (fd >= 0 && ftruncate (fd, (off_t) n_bytes) == 0 && fcntl (fd, F_ADD_SEALS, F_SEAL_GROW) == 0)
-    return fd;
-  fail (error, GUARD_ERROR_FAILED, "no memory for the state: %s", g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
-  return -1;
+  return broker_growless_file ("bulkhead-state", n_bytes, error);
 }
 
 /* The digest at the end of a state as hexadecimal digits. */
@@ -1313,7 +1307,7 @@ vm_file_new_overlay (Guard *guard, const MachineRecord *record, GError **error)
             record->name, record->encrypted ? "encrypted" : "a plain disk image");
       return -1;
     }
-  fd = open (folder, O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600);
+  fd = broker_create_unnamed (folder);
   copy = fd < 0 ? -1 : fcntl (fd, F_DUPFD_CLOEXEC, 3);
   result = copy < 0 ? -errno : image_io_fd_new (copy, FALSE, &io);
   if (result == 0)

@@ -33,6 +33,7 @@ enum
   MEMORY_INTERVAL   = 500000,   /* instructions between comparisons of the pages that the reference wrote */
   FULL_INTERVAL     = 200000000, /* and of all RAM */
   MAX_TRAIL         = 16,
+  MAX_DEVICE_PAGES  = 8192,
 };
 
 typedef enum { LOG_READ_PORT, LOG_WRITE_PORT, LOG_READ_MEMORY, LOG_WRITE_MEMORY, LOG_DMA, LOG_VECTOR } LogKind;
@@ -66,6 +67,9 @@ typedef struct
 
   int        (*acknowledge) (void *controller);
   void        *acknowledge_controller;
+
+  uint32_t     device_pages[MAX_DEVICE_PAGES];  /* backing pages that are no RAM and may be written */
+  uint32_t     n_device_pages;
 
   uint64_t     next_memory, next_full;
   uint32_t     trail[MAX_TRAIL];        /* EIPs at the beginning of the last chunks */
@@ -110,7 +114,10 @@ record_access (void *data, BusAccess access, uint64_t address, unsigned size, ui
     {
       /* Devices may change memory of their own now: the chunk ends behind this instruction, and video memory is
        * copied before the reference goes on. */
-      self->video_written = true;
+      /* The VBE ports can clear the screen.  What the VGA's memory windows change is seen when they become plain memory
+       * again, which changes the map. */
+      if (access == BUS_WRITE_PORT && address >= 0x1ce && address <= 0x1d1)
+        self->video_written = true;
       cpu_request_exit (self->cpu, CPU_REQUEST_EVENT);
     }
 }
@@ -231,32 +238,35 @@ copy_map (Lockstep *self)
 {
   memcpy (self->memory->map, self->cpu->memory->map, ((size_t) 1 << 20) * sizeof *self->memory->map);
   self->map_changed = false;
+  self->n_device_pages = 0;
+  for (uint32_t page = 0; page < 1u << 20; page++)
+    {
+      uint32_t backing = self->memory->map[page].read;
+
+      if (backing != GUEST_PAGE_NONE && backing >= self->memory->n_ram_pages && self->memory->map[page].write == backing
+          && self->n_device_pages < MAX_DEVICE_PAGES)
+        self->device_pages[self->n_device_pages++] = backing;
+    }
+  self->video_written = true;
   tlb_flush (self->reference, true);
   if (self->reference->cache_hooks.map_changed)
     self->reference->cache_hooks.map_changed (self->reference, 0, 1u << 20);
 }
 
-/* Memory that devices own and write behind the bus: whatever of it the processor can see. */
+/* Memory that devices own and may write behind the bus: whatever of it the processor can see and write. */
 static void
 copy_video (Lockstep *self)
 {
   GuestMemory *from = self->cpu->memory, *to = self->memory;
 
-  for (uint32_t page = 0; page < 1u << 20; page++)
+  for (uint32_t i = 0; i < self->n_device_pages; i++)
     {
-      uint32_t backing = from->map[page].read;
+      size_t offset = (size_t) self->device_pages[i] << 12;
 
-      if (backing == GUEST_PAGE_NONE)
+      if (memcmp (to->host + offset, from->host + offset, 4096))
         {
-          /* Wide empty ranges are the rule. */
-          continue;
-        }
-      if (backing < from->n_ram_pages)
-        continue;
-      if (memcmp (to->host + ((size_t) backing << 12), from->host + ((size_t) backing << 12), 4096))
-        {
-          memcpy (to->host + ((size_t) backing << 12), from->host + ((size_t) backing << 12), 4096);
-          guest_memory_mark_written (to, backing, 0, 4096);
+          memcpy (to->host + offset, from->host + offset, 4096);
+          guest_memory_mark_written (to, self->device_pages[i], 0, 4096);
         }
     }
   self->video_written = false;
@@ -587,7 +597,10 @@ run (Engine *engine)
         {
           uint64_t before = reference->instructions;
 
-          for (unsigned i = 0; i < 4 && reference->instructions == before && cpu->eip != reference->eip; i++)
+          /* An exception whose handler cannot be reached raises the next one: such a chain has no instructions either. */
+          for (unsigned i = 0; i < 1000000 && reference->instructions == before
+               && (cpu->eip != reference->eip || cpu->shutdown != reference->shutdown || cpu->cr2 != reference->cr2
+                   || cpu->regs[REG_ESP] != reference->regs[REG_ESP]); i++)
             cpu_step (reference);
           steps -= (int64_t) (reference->instructions - before);
         }
@@ -645,7 +658,15 @@ free_lockstep (Engine *engine)
   free (self);
 }
 
-static const EngineClass lockstep_class = { "lockstep", run, free_lockstep, NULL };
+static void
+adopt_thread (Engine *engine)
+{
+  Engine *translator = ((Lockstep *) engine)->translator;
+
+  translator->klass->adopt_thread (translator);
+}
+
+static const EngineClass lockstep_class = { "lockstep", run, free_lockstep, adopt_thread };
 
 Engine *
 engine_lockstep_translator (Engine *lockstep)

@@ -14,9 +14,8 @@ typedef struct
    * instruction clock (`exact`) it stops at instruction_limit to the instruction; else soon after a request. */
   ExitReason (*run)  (Engine *self);
   void       (*free) (Engine *self);
-  /* Called once on the thread that is going to call run, before the sandbox closes: the last moment for signal stacks, timers
-   * and executable mappings. May be NULL. */
-  void       (*enter_thread) (Engine *self);
+  /* May be NULL.  On the thread that will call run (), before the sandbox closes: signal stack, timers. */
+  void       (*adopt_thread) (Engine *self);
 } EngineClass;
 
 struct Engine

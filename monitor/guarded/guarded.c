@@ -6,8 +6,10 @@
 #include "guarded.h"
 
 #include "char-fd.h"
+#include "flat-memory.h"
 #include "image-fd.h"
 #include "machine.h"
+#include "message-fd.h"
 #include "packet-fd.h"
 #include "protocol.h"
 #include "qcow2.h"
@@ -62,6 +64,7 @@ typedef struct
   SoundRing    *ring;
   int           frame_event, input, change_event[2];
   PacketBackend *cable;                 /* NULL: none, or its far end is gone; belongs to the machine once there is one */
+  MessageBackend *folders[MACHINE_N_FOLDERS];   /* the machine's, from the moment there is one; NULL: none or gone */
   uint64_t      cable_full_until;       /* the card had no room: not before this time in ms */
   uint64_t      n_frames;
   MachineEnd    end;
@@ -437,6 +440,7 @@ make_machine (Server *self, char *ret_text, size_t n_text)
     return result;
   self->config.command_line = self->command_line;
   self->machine = machine_new (&self->config, &error);
+  flat_memory_close ();
   for (unsigned i = 0; i < 4; i++)
     {
       free (self->files[i]);
@@ -650,6 +654,7 @@ go_on (Server *self, const char **ret_text)
 }
 
 static int plug_network (Server *self, const MsgNetwork *message, int fd);
+static int take_folder (Server *self, const MsgFolder *message, int fd);
 
 /* One request of the guard. Its descriptors are ours; those that a case keeps are set to -1. False ends the monitor. */
 static bool
@@ -722,6 +727,10 @@ handle (Server *self, const Message *message, int *fds)
       result = plug_network (self, &message->network, fds[0]);
       fds[0] = -1;
       why = result == -ENODEV ? "the machine has no network card" : NULL;
+      break;
+    case MESSAGE_FOLDER:
+      result = take_folder (self, &message->folder, fds[0]);
+      fds[0] = -1;
       break;
     case MESSAGE_NETWORK_UNPLUG:
       result = plug_network (self, NULL, -1);
@@ -881,6 +890,48 @@ take_frames (Server *self, uint64_t now_ms)
     plug_network (self, NULL, -1);      /* the network is gone: the guest sees its link go down */
 }
 
+/* --- shared folders ------------------------------------------------------------------------------------------------ */
+
+static int
+take_folder (Server *self, const MsgFolder *message, int fd)
+{
+  unsigned index = message->index % MACHINE_N_FOLDERS;
+
+  self->folders[index] = self->config.folders[index].far_end ? NULL : message_fd_new (fd);
+  if (!self->folders[index])
+    {
+      close (fd);
+      return self->config.folders[index].far_end ? -EALREADY : -ENOMEM;
+    }
+  self->config.folders[index].far_end = self->folders[index];
+  memcpy (self->config.folders[index].tag, message->tag, sizeof self->config.folders[index].tag);
+  return 0;
+}
+
+typedef struct
+{
+  MessageBackend *far_end;
+  int             result;
+} FolderCall;
+
+static void
+call_answers (Machine *machine, void *data)
+{
+  FolderCall *call = data;
+
+  call->result = message_fd_receive (call->far_end);
+}
+
+static void
+take_answers (Server *self, unsigned index)
+{
+  FolderCall call = { .far_end = self->folders[index] };
+
+  /* The device closes a far end that is gone. */
+  if (machine_call (self->machine, call_answers, &call) < 0 || call.result == -EPIPE)
+    self->folders[index] = NULL;
+}
+
 /* --- console ----------------------------------------------------------------------------------------------------- */
 
 static void
@@ -985,7 +1036,7 @@ serve (Server *self)
 
   for (;;)
     {
-      struct pollfd polled[4] = {
+      struct pollfd polled[4 + MACHINE_N_FOLDERS] = {
         { PROTOCOL_SOCKET_FD, POLLIN, 0 }, { self->input, POLLIN, 0 }, { self->machine_started ? self->change_event[0] : -1, POLLIN, 0 },
         { -1, POLLIN, 0 },
       };
@@ -996,7 +1047,10 @@ serve (Server *self)
         polled[3].fd = packet_fd_descriptor (self->cable);
       else if (self->cable && self->phase == PHASE_RUNNING && timeout > BUSY_CARD_MS)
         timeout = BUSY_CARD_MS;
-      if (poll (polled, 4, timeout) < 0 && errno != EINTR)
+      for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+        polled[4 + i] = (struct pollfd) { self->folders[i] && self->phase == PHASE_RUNNING ? message_fd_descriptor (self->folders[i]) : -1,
+                                          POLLIN, 0 };
+      if (poll (polled, 4 + MACHINE_N_FOLDERS, timeout) < 0 && errno != EINTR)
         return;
       if (polled[2].revents)
         return;
@@ -1008,6 +1062,9 @@ serve (Server *self)
       /* The message just taken may have changed the cable or the phase: then the next round looks again. */
       if (polled[3].revents && self->cable && self->phase == PHASE_RUNNING && packet_fd_descriptor (self->cable) == polled[3].fd)
         take_frames (self, now);
+      for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+        if (polled[4 + i].revents && self->folders[i] && self->phase == PHASE_RUNNING)
+          take_answers (self, i);
       if (self->phase == PHASE_RUNNING && now >= next_frame)
         {
           machine_call (self->machine, call_refresh, self);
@@ -1032,6 +1089,7 @@ guarded_main (void)
   self.config.memory_fd = -1;
   qcow2_prepare_crypto ();
   self.sandbox = sandbox_enter_early ();
+  flat_memory_use (sandbox_flat_file ());
   ready.sandbox = sandbox_probe () | self.sandbox;
   if (protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_READY, 0, &ready, NULL) < 0)
     return 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The board: every chip, every address, every wire.  Nothing else knows them.
  *
- *   slot   0 i440FX    1.0 PIIX3   1.1 IDE   1.3 power management   2 VGA   3 network
+ *   slot   0 i440FX    1.0 PIIX3   1.1 IDE   1.3 power management   2 VGA   3 network   8 … 11 shared folders
  *   IRQ    0 timer  1 keyboard  2 cascade  3 COM2  4 COM1  5,10,11 PCI  6 floppy  7 LPT1  8 clock  9 ACPI  12 mouse
  *          13 FPU  14,15 IDE
  *   DMA    2 floppy
@@ -38,6 +38,7 @@
 #include "speaker.h"
 #include "uart16550.h"
 #include "vga.h"
+#include "virtio-9p.h"
 #include "vmmouse.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@
 enum
 {
   DEVFN_HOST_BRIDGE = 0 << 3, DEVFN_ISA = 1 << 3, DEVFN_IDE = 1 << 3 | 1, DEVFN_PM = 1 << 3 | 3, DEVFN_VGA = 2 << 3,
-  DEVFN_NETWORK = 3 << 3,
+  DEVFN_NETWORK = 3 << 3, DEVFN_FOLDERS = 8 << 3,
   FIRMWARE_LOW_BYTES = 128 << 10,       /* what shows at E0000h … FFFFFh */
   MAX_DEVICES = 48,
 };
@@ -87,6 +88,7 @@ struct Board
   IdePci      *ide_pci;
   Vga         *vga;
   Rtl8139     *network;
+  Virtio9p    *folders[MACHINE_N_FOLDERS];
   FwCfg       *fw_cfg;
   DebugPort   *debug;
 
@@ -562,6 +564,20 @@ add_network (Board *self, char **ret_error)
                    rtl8139_new (&self->host, self->pci, DEVFN_NETWORK, config->network, config->mac, &self->network), &self->network, ret_error);
 }
 
+static bool
+add_folders (Board *self, char **ret_error)
+{
+  const MachineConfig *config = &self->machine->config;
+
+  for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+    if (*config->folders[i].tag
+        && !added (self, "shared folder",
+                   virtio_9p_new (&self->host, self->pci, (uint8_t) (DEVFN_FOLDERS + (i << 3)), config->folders[i].tag,
+                                  config->folders[i].far_end, &self->folders[i]), &self->folders[i], ret_error))
+      return false;
+  return true;
+}
+
 /* --- the wires as a device -------------------------------------------------------------------------------------- */
 
 static void
@@ -612,7 +628,7 @@ board_new (Machine *machine, char **ret_error)
       && add_ports (self, ret_error)
       && added (self, "VGA", vga_new (&self->host, self->pci, DEVFN_VGA, config->vga_firmware, config->n_vga_firmware, &self->vga),
                 &self->vga, ret_error)
-      && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_network (self, ret_error)
+      && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_network (self, ret_error) && add_folders (self, ret_error)
       && add_firmware_configuration (self, ret_error))
     {
       fill_cmos (self);

@@ -401,8 +401,8 @@ machine_run (Machine *self, uint32_t *ret_value)
 {
   pthread_mutex_lock (&self->lock);
   self->has_alarm = make_alarm (self) && self->config.clock_source == CLOCK_HOST;
-  if (self->engine->klass->enter_thread)
-    self->engine->klass->enter_thread (self->engine);
+  if (self->engine->klass->adopt_thread)
+    self->engine->klass->adopt_thread (self->engine);
   self->thread = pthread_self ();
   self->thread_known = true;
   if (!self->paused)

@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "display.h"
 #include "engine.h"
+#include "message.h"
 #include "packet.h"
 #include "sound.h"
 #include "virtual-clock.h"
@@ -25,6 +26,7 @@ enum
   MACHINE_N_DISKS = 4, MACHINE_N_FLOPPIES = 2, MACHINE_N_SERIALS = 2,
   MACHINE_MIN_MEMORY_MIB = 1, MACHINE_MAX_MEMORY_MIB = 3584,
   MACHINE_BOOT_ORDER_MAX = 4,
+  MACHINE_N_FOLDERS = 4,
 };
 
 typedef enum { MACHINE_ENGINE_AUTO, MACHINE_ENGINE_INTERPRETER, MACHINE_ENGINE_TRANSLATOR, MACHINE_ENGINE_LOCKSTEP } MachineEngine;
@@ -66,6 +68,7 @@ typedef struct
   PacketBackend    *network;
   uint8_t           mac[6];
   SoundSink        *sound;
+  struct { char tag[33]; MessageBackend *far_end; } folders[MACHINE_N_FOLDERS];         /* tag "": none */
   int               memory_fd;                          /* -1: make one */
 } MachineConfig;
 

@@ -69,12 +69,32 @@ enter_namespaces (void)
   return write_file ("/proc/self/gid_map", text);
 }
 
-/* An empty tmpfs becomes the root, the old one is detached. */
+static int flat_file = -1;
+
+int
+sandbox_flat_file (void)
+{
+  int fd = flat_file;
+
+  flat_file = -1;
+  return fd;
+}
+
+/* A nameless file on a temporary file system of limited size, which goes when its last descriptor does. */
+static void
+make_flat_file (void)
+{
+  if (mount ("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1g,nr_inodes=4,mode=0700") < 0)
+    return;
+  flat_file = open ("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  umount2 ("/tmp", MNT_DETACH);
+}
+
+/* An empty tmpfs becomes the root, the old one is detached. Mounts are private already. */
 static bool
 empty_root (void)
 {
-  return mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
-         && mount ("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0500") == 0
+  return mount ("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0500") == 0
          && chdir ("/tmp") == 0
          && syscall (SYS_pivot_root, ".", ".") == 0
          && umount2 (".", MNT_DETACH) == 0
@@ -140,8 +160,12 @@ sandbox_enter_early (void)
   if (!WITHOUT (SANDBOX_NAMESPACES) && enter_namespaces ())
     {
       layers |= SANDBOX_NAMESPACES;
-      if (!WITHOUT (SANDBOX_EMPTY_ROOT) && empty_root ())
-        layers |= SANDBOX_EMPTY_ROOT;
+      if (!WITHOUT (SANDBOX_EMPTY_ROOT) && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+        {
+          make_flat_file ();
+          if (empty_root ())
+            layers |= SANDBOX_EMPTY_ROOT;
+        }
     }
   drop_capabilities ();
   if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl (PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)

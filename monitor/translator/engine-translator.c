@@ -48,19 +48,21 @@ enum
   HOST_TF            = 0x100,
 };
 
-#ifdef TRANSLATOR_TRACE
-static uint64_t site_hits[MAX_SITES];
-static struct { uint32_t eip, linear; uint64_t n, mapped; } fault_hits[65536];
-static struct { uint32_t eip; uint64_t n; } interp_hits[65536];
-#endif
 /* One machine per process; signal handlers have no other way to find it. */
 static Translator *active;
 static __thread bool is_processor_thread;
+/* Kicks again what could not be kicked: see on_kick.  Of the process, and made once: the sandbox lets no timer be made
+ * or deleted later. */
+static timer_t retry_timer;
+/* The signal stack is never given back: a signal may still be under way when the engine has gone. */
+static _Alignas (64) uint8_t signal_stack[SIGNAL_STACK_BYTES];
+static bool    has_retry_timer;
 
+/* Not a real-time signal: those queue, and a processor thread that has waited long would get them all at once. */
 static int
 kick_signal (void)
 {
-  return SIGRTMIN + 5;
+  return SIGUSR2;
 }
 
 /* ---- The guest's mode ---- */
@@ -258,9 +260,6 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_FPU)
     fpu_to_cpu (self);
   self->n_callouts++;
-#ifdef TRANSLATOR_TRACE
-  site_hits[number]++;
-#endif
   if (flags & SITE_SOFT)
     reconsider (self, site);
   before = cpu->instructions;
@@ -279,7 +278,6 @@ translator_callout (Cpu *cpu, uint32_t number)
       if (index)
         unit_invalidate_range (self, self->pages[index - 1].backing, site->eip & 4095, 1);
     }
-  cpu->n_interpreted++;
   flags_sync (cpu);
   if (flags & SITE_STI && cpu->inhibit == CPU_INHIBIT_STI && !cpu->exit_request)
     cpu->inhibit = 0;
@@ -315,12 +313,20 @@ take_registers (Translator *self, ucontext_t *context, uint32_t eip)
     }
 }
 
-/* Goes back to C behind enter (); the signal frame is forgotten.  Signals are never blocked by our handlers. */
+/* Goes back to C behind enter (); the signal frame is forgotten.  Only the kick's handler blocks a signal: its own. */
 static void __attribute__ ((noreturn))
-leave_from_signal (Translator *self)
+leave_from_signal (Translator *self, bool kicked)
 {
   self->hot->inside = 0;
   self->stepping = false;
+  if (kicked)
+    {
+      sigset_t kicks;
+
+      sigemptyset (&kicks);
+      sigaddset (&kicks, kick_signal ());
+      sigprocmask (SIG_UNBLOCK, &kicks, NULL);
+    }
   __asm__ volatile ("jmp *%0" : : "r" (self->glue_signal_exit));
   __builtin_unreachable ();
 }
@@ -365,13 +371,6 @@ on_fault (int number, siginfo_t *info, void *data)
           return;
         }
       self->n_faults++;
-#ifdef TRANSLATOR_TRACE
-      const Unit *u; const InsnRecord *r = unit_find_record (self, (uint32_t) offset, &u);
-      uint32_t fe = r ? self->pages[u->page].linear_page << 12 | r->offset : 0;
-      fault_hits[fe * 2654435761u >> 16].n++;
-      fault_hits[fe * 2654435761u >> 16].eip = fe;
-      fault_hits[fe * 2654435761u >> 16].linear = linear;
-#endif
       if (linear < WINDOW_BYTES && space_map_fault (self, self->space, (uint32_t) linear, registers[REG_ERR] & 2, false))
         return;
       self->fault_linear = linear < WINDOW_BYTES ? (uint32_t) linear : 0;
@@ -389,7 +388,7 @@ on_fault (int number, siginfo_t *info, void *data)
   take_registers (self, context, record_eip (self, unit, record));
   self->hot->exit_info = record->count;
   self->signal_insn = number == SIGSEGV ? 2 : 1;
-  leave_from_signal (self);
+  leave_from_signal (self, false);
 }
 
 static void
@@ -397,8 +396,8 @@ retry_kick (Translator *self)
 {
   struct itimerspec soon = { .it_value = { 0, RETRY_NS } };
 
-  if (self->has_retry_timer)
-    timer_settime (self->retry_timer, 0, &soon, NULL);
+  if (has_retry_timer)
+    timer_settime (retry_timer, 0, &soon, NULL);
 }
 
 /* Kick, and the host's single step. */
@@ -450,7 +449,7 @@ on_kick (int number, siginfo_t *info, void *data)
   take_registers (self, context, record_eip (self, unit, record));
   self->hot->exit_info = record->count;
   self->signal_insn = 0;
-  leave_from_signal (self);
+  leave_from_signal (self, number != SIGTRAP);
 }
 
 /* ---- Hooks ---- */
@@ -546,21 +545,23 @@ static void
 adopt_thread (Translator *self)
 {
   pid_t thread = (pid_t) syscall (SYS_gettid);
-  stack_t stack = { .ss_sp = self->signal_stack, .ss_size = SIGNAL_STACK_BYTES };
+  stack_t stack = { .ss_sp = signal_stack, .ss_size = SIGNAL_STACK_BYTES };
   struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kick_signal () };
 
   if (self->thread == thread && is_processor_thread)
     return;
-  if (self->has_retry_timer)
-    timer_delete (self->retry_timer);
   self->thread = thread;
-  is_processor_thread = true;
   sigaltstack (&stack, NULL);
+  if (is_processor_thread && has_retry_timer)
+    return;
+  is_processor_thread = true;
+  if (has_retry_timer)
+    timer_delete (retry_timer);
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
   event.sigev_notify_thread_id = thread;
-  self->has_retry_timer = timer_create (CLOCK_MONOTONIC, &event, &self->retry_timer) == 0;
+  has_retry_timer = timer_create (CLOCK_MONOTONIC, &event, &retry_timer) == 0;
 }
 
 /* Interprets n instructions. */
@@ -588,10 +589,6 @@ interpret_block (Translator *self)
   uint64_t before = cpu->instructions;
   uint8_t cpl = cpu->cpl;
   ExitReason reason;
-#ifdef TRANSLATOR_TRACE
-  interp_hits[cpu->eip * 2654435761u >> 16].n++;
-  interp_hits[cpu->eip * 2654435761u >> 16].eip = cpu->eip;
-#endif
 
   fpu_to_cpu (self);
   reason = interpreter_run_block (cpu);
@@ -655,11 +652,28 @@ note_fault (Translator *self)
   unit_invalidate_range (self, self->pages[index - 1].backing, cpu->eip & 4095, 1);
 }
 
+static inline uint64_t
+host_cycles (void)
+{
+  return __builtin_ia32_rdtsc ();
+}
+
+/* What was charged but not run: nothing, or the rest of the block that the exit names. */
+static void
+settle_count (Translator *self, int leave)
+{
+  if (leave == LEAVE_LIMIT || leave == LEAVE_EVENT || leave == LEAVE_SIGNAL)
+    sync_count (self, (int64_t) self->hot->exit_info);
+  else
+    sync_count (self, 0);
+}
+
 static ExitReason
 run_translated (Translator *self, uint64_t entry)
 {
   Cpu *cpu = self->cpu;
   Hot *hot = self->hot;
+  uint64_t before, callouts, executed;
   int leave;
 
   set_segment_windows (self);
@@ -674,34 +688,39 @@ run_translated (Translator *self, uint64_t entry)
     }
   self->callout_reason = EXIT_NONE;
   self->block_start = false;
+  callouts = self->n_callouts;
+  before = self->counted ? cpu->instructions : host_cycles ();
   leave = self->enter (entry);
   fpu_to_image (self);
+  callouts = self->n_callouts - callouts;
+  cpu->n_interpreted += callouts;
   self->n_leaves++;
   self->leaves[leave & 7]++;
+  settle_count (self, leave);
+  /* Free-running code is not counted: one instruction a cycle is taken for granted, and stats say "estimated". */
+  executed = (self->counted ? cpu->instructions : host_cycles ()) - before;
+  if (!self->counted)
+    cpu->instructions += executed;
+  if (executed > callouts)
+    cpu->n_translated += executed - callouts;
   switch (leave)
     {
     case LEAVE_LOOKUP:
     case LEAVE_REFUSED:
       self->block_start = true;
-      sync_count (self, 0);
       break;
     case LEAVE_LINK:
       self->block_start = true;
-      sync_count (self, 0);
       self->pending_link = (uint32_t) hot->exit_info + 1;
       self->pending_eip = cpu->eip;
       break;
     case LEAVE_INSN:
-      sync_count (self, 0);
       self->interpret_first = 1;
       break;
     case LEAVE_LIMIT:
-      hot->remaining += (int64_t) hot->exit_info;
-      sync_count (self, 0);
       self->interpret_first = (uint32_t) hot->exit_info;
       break;
     case LEAVE_EVENT:
-      sync_count (self, (int64_t) hot->exit_info);
       if (self->callout_reason == EXIT_FAULT)
         return cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
       self->block_start = self->callout_reason == EXIT_BRANCH && !self->callout_returns;
@@ -709,7 +728,6 @@ run_translated (Translator *self, uint64_t entry)
         return self->callout_reason;
       break;
     case LEAVE_SIGNAL:
-      sync_count (self, (int64_t) hot->exit_info);
       if (self->signal_insn)
         {
           self->interpret_first = 1;
@@ -858,49 +876,11 @@ free_translator (Engine *engine)
     return;
   if (active == self)
     active = NULL;
-#ifdef TRANSLATOR_TRACE
-  { FILE *f = fopen ("/tmp/translator/code.bin", "wb"); fwrite (self->code_rw, 1, self->code_used, f); fclose (f);
-    f = fopen ("/tmp/translator/units.txt", "w"); for (uint32_t i = 0; i < self->n_units; i++) fprintf (f, "%x %x %08x %d\n", self->units[i].host, self->units[i].host_end, self->units[i].eip, self->units[i].valid); fclose (f); }
-  fprintf (stderr, "units %lu code %u faults %lu maps %lu leaves %lu callouts %lu kicks %lu flushes %lu reval %lu vmas %u\n",
-    self->n_translated_units, self->code_used, self->n_faults, self->n_maps, self->n_leaves, self->n_callouts, self->n_kicks, self->n_flushes, self->n_revalidations, self->n_vmas);
-  for (int i = 0; i < 8; i++) fprintf (stderr, "leave %d: %lu\n", i, self->leaves[i]);
-  for (int n = 0; n < 40; n++)
-    {
-      uint32_t best = 0;
-      for (uint32_t i = 0; i < self->n_sites; i++)
-        if (site_hits[i] > site_hits[best]) best = i;
-      if (!site_hits[best]) break;
-      char text[80];
-      insn_disassemble (&self->sites[best].insn, self->sites[best].eip, text, sizeof text);
-      fprintf (stderr, "%10lu %08x flags %02x %s\n", site_hits[best], self->sites[best].eip, self->sites[best].flags, text);
-      site_hits[best] = 0;
-    }
-  for (int n = 0; n < 25; n++)
-    {
-      uint32_t best = 0;
-      for (uint32_t i = 0; i < 65536; i++)
-        if (fault_hits[i].n > fault_hits[best].n) best = i;
-      if (!fault_hits[best].n) break;
-      fprintf (stderr, "fault %10lu %08x at %08x mapped %lu\n", fault_hits[best].n, fault_hits[best].eip, fault_hits[best].linear, fault_hits[best].mapped);
-      fault_hits[best].n = 0;
-    }
-  for (int n = 0; n < 25; n++)
-    {
-      uint32_t best = 0;
-      for (uint32_t i = 0; i < 65536; i++)
-        if (interp_hits[i].n > interp_hits[best].n) best = i;
-      if (!interp_hits[best].n) break;
-      fprintf (stderr, "interp %10lu %08x\n", interp_hits[best].n, interp_hits[best].eip);
-      interp_hits[best].n = 0;
-    }
-#endif
   if (self->cpu && self->cpu->engine == self)
     {
       memset (&self->cpu->hooks, 0, sizeof self->cpu->hooks);
       self->cpu->engine = NULL;
     }
-  if (self->has_retry_timer)
-    timer_delete (self->retry_timer);
   for (uint32_t i = 0; self->pages && i < self->n_pages; i++)
     free (self->pages[i].entries);
   space_teardown (self);
@@ -916,16 +896,7 @@ free_translator (Engine *engine)
   munmap (self->links, MAX_LINKS * sizeof *self->links);
   munmap (self->pages, MAX_CODE_PAGES * sizeof *self->pages);
   free (self->backing_code);
-  free (self->signal_stack);
   munmap (self, sizeof *self);
-}
-
-static void *
-reserve (size_t n_bytes)
-{
-  void *bytes = mmap (NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-  return bytes == MAP_FAILED ? NULL : bytes;
 }
 
 /* Executable memory: one memory file mapped twice, below 2 GiB so that 32 bits hold an address. */
@@ -973,22 +944,25 @@ install_handlers (void)
       return false;
   action.sa_sigaction = on_kick;
   action.sa_flags |= SA_RESTART;
-  return sigaction (SIGTRAP, &action, NULL) == 0 && sigaction (kick_signal (), &action, NULL) == 0;
+  if (sigaction (SIGTRAP, &action, NULL) < 0)
+    return false;
+  action.sa_flags &= ~SA_NODEFER;
+  return sigaction (kick_signal (), &action, NULL) == 0;
 }
 
 static void
-enter_thread (Engine *engine)
+adopt (Engine *engine)
 {
   adopt_thread ((Translator *) engine);
 }
 
-static const EngineClass translator_class = { "translator", run, free_translator, enter_thread };
+static const EngineClass translator_class = { "translator", run, free_translator, adopt };
 
 Engine *
 engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
 {
   const char *error = "no memory for the translator";
-  Translator *self = reserve (sizeof *self);
+  Translator *self = translator_reserve (sizeof *self);
 
   if (!self)
     {
@@ -1006,14 +980,13 @@ engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
   self->engine.cpu = self->cpu = cpu;
   self->engine.exact = self->counted = exact;
   self->threshold = HOT_THRESHOLD;
-  self->units = reserve (MAX_UNITS * sizeof *self->units);
-  self->records = reserve (MAX_RECORDS * sizeof *self->records);
-  self->sites = reserve (MAX_SITES * sizeof *self->sites);
-  self->links = reserve (MAX_LINKS * sizeof *self->links);
-  self->pages = reserve (MAX_CODE_PAGES * sizeof *self->pages);
+  self->units = translator_reserve (MAX_UNITS * sizeof *self->units);
+  self->records = translator_reserve (MAX_RECORDS * sizeof *self->records);
+  self->sites = translator_reserve (MAX_SITES * sizeof *self->sites);
+  self->links = translator_reserve (MAX_LINKS * sizeof *self->links);
+  self->pages = translator_reserve (MAX_CODE_PAGES * sizeof *self->pages);
   self->backing_code = calloc (cpu->memory->n_pages, sizeof *self->backing_code);
-  self->signal_stack = malloc (SIGNAL_STACK_BYTES);
-  if (!self->units || !self->records || !self->sites || !self->links || !self->pages || !self->backing_code || !self->signal_stack)
+  if (!self->units || !self->records || !self->sites || !self->links || !self->pages || !self->backing_code)
     goto failed;
   error = "no executable memory (memfd_create, MAP_SHARED and PROT_EXEC are needed)";
   if (!make_code_memory (self))

@@ -15,8 +15,10 @@
  *   - INVLPG drops one page in the spaces that it concerns now; the others are compared at their next use.
  *
  * The host bounds the number of mappings (vm.max_map_count); when a budget below it is spent, the least recently used
- * windows are emptied with one munmap each, which works even at the limit. */
+ * windows are emptied, one call each. */
 #include "translator.h"
+
+#include "flat-memory.h"
 
 #include "paging.h"
 #include "physical-memory.h"
@@ -115,6 +117,16 @@ watch_entry (Space *space, const uint8_t *table, uint32_t linear, unsigned shift
 
 /* Walks the guest's tables.  commit: an access really happens; accessed and dirty bits are set and tables watched.
  * False: the access would fault, or the tables are not plain memory. */
+/* Address space for tables that are mostly holes.  Shared, so that it does not count against RLIMIT_DATA, which the
+ * sandbox sets and which counts what could be touched. */
+void *
+translator_reserve (size_t n_bytes)
+{
+  void *bytes = mmap (NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+  return bytes == MAP_FAILED ? NULL : bytes;
+}
+
 static bool
 walk (Translator *self, Space *space, uint32_t linear, bool write, bool commit, Walk *ret)
 {
@@ -383,7 +395,7 @@ space_unmap (Translator *self, Space *space, uint32_t first, uint32_t n)
     }
 }
 
-/* Empties a window.  munmap works even when the host allows no more mappings. */
+/* Empties a window. */
 void
 space_unmap_all (Translator *self, Space *space)
 {
@@ -399,9 +411,18 @@ space_unmap_all (Translator *self, Space *space)
     }
   if (space->n_vmas)
     {
-      munmap (space->window, WINDOW_BYTES);
+      /* In one step: in a hole another thread's memory could come to lie.  Only when the host refuses it (too many
+       * mappings) the range is given up first, and the space with it should someone else have been quicker. */
       if (mmap (space->window, WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
-        abort ();                       /* the hole could be filled by anyone: never go on */
+        {
+          munmap (space->window, WINDOW_BYTES);
+          if (mmap (space->window, WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0)
+              == MAP_FAILED)
+            {
+              space->lost = true;
+              self->generation++;
+            }
+        }
       self->n_vmas -= space->n_vmas;
       space->n_vmas = 0;
     }
@@ -466,6 +487,8 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
   int protection;
 
   self->fault_is_guests = false;
+  if (space->lost)
+    return false;
   if (!walk (self, space, linear, write, true, &found))
     {
       self->fault_is_guests = true;
@@ -512,6 +535,8 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
     }
   if (self->n_vmas + 2 > VMA_BUDGET)
     make_room (self, space);
+  if (space->lost)
+    return false;
   address = space->window + ((size_t) first << 12);
   protection = PROT_READ | (writable ? PROT_WRITE : 0);
   if (mmap (address, (size_t) n << 12, protection, MAP_SHARED | MAP_FIXED | (n > 1 ? MAP_POPULATE : 0), memory->fd,
@@ -747,22 +772,7 @@ space_view (Translator *self, Space *space, uint8_t mode)
     return NULL;
   view = &self->views[self->n_views];
   if (!view->map)
-    {
-      void *map = mmap (NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      void *code_at = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-      if (map == MAP_FAILED || code_at == MAP_FAILED)
-        {
-          if (map != MAP_FAILED)
-            munmap (map, MAP_BYTES);
-          if (code_at != MAP_FAILED)
-            munmap (code_at, 4u << 20);
-          return NULL;
-        }
-      view->map = map;
-      view->code_at = code_at;
-      madvise (map, MAP_BYTES, MADV_NOHUGEPAGE);
-    }
+    return NULL;
   self->n_views++;
   view->space = space;
   view->mode = mode;
@@ -779,20 +789,20 @@ space_select (Translator *self, uint8_t mode)
   bool paging = bits & CR0_PG, user = paging && cpu->cpl == 3;
   Space *space = self->space, *victim = NULL;
 
-  if (!space || space->paging != paging || space->user != user || space->mode_bits != bits || (user && space->cr3 != cpu->cr3))
+  if (!space || space->lost || space->paging != paging || space->user != user || space->mode_bits != bits || (user && space->cr3 != cpu->cr3))
     {
       space = NULL;
       for (unsigned i = 0; i < MAX_SPACES; i++)
         {
           Space *other = &self->spaces[i];
 
-          if (other->in_use && other->paging == paging && other->user == user && other->mode_bits == bits
+          if (other->in_use && !other->lost && other->paging == paging && other->user == user && other->mode_bits == bits
               && (!user || other->cr3 == cpu->cr3))
             {
               space = other;
               break;
             }
-          if (other->window && (!victim || (victim->in_use && (!other->in_use || other->last_used < victim->last_used))))
+          if (other->window && !other->lost && (!victim || (victim->in_use && (!other->in_use || other->last_used < victim->last_used))))
             victim = other;
         }
       if (!space)
@@ -834,6 +844,26 @@ space_reset_pairs (Translator *self)
   self->reset_pairs = false;
 }
 
+/* The sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which little is ever touched: so it is mapped
+ * from the flat file, and before the sandbox closes. */
+static bool
+map_view (View *view)
+{
+  void *map = flat_memory_map (MAP_BYTES);
+  void *code_at = flat_memory_map (4u << 20);
+
+  if (!map || !code_at)
+    {
+      flat_memory_unmap (map, MAP_BYTES);
+      flat_memory_unmap (code_at, 4u << 20);
+      return false;
+    }
+  view->map = map;
+  view->code_at = code_at;
+  madvise (map, MAP_BYTES, MADV_NOHUGEPAGE);
+  return true;
+}
+
 bool
 space_setup (Translator *self, const char **ret_error)
 {
@@ -857,11 +887,10 @@ space_setup (Translator *self, const char **ret_error)
       *ret_error = "no address space for guest windows (ulimit -v?)";
       return false;
     }
-  self->mappings = mmap (NULL, MAX_MAPPINGS * sizeof *self->mappings, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  self->mappings = translator_reserve (MAX_MAPPINGS * sizeof *self->mappings);
   pairs = mmap (NULL, MAX_SPACES * pair_stride, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   self->backing_mappings = calloc (memory->n_pages, sizeof *self->backing_mappings);
-  if (self->mappings == MAP_FAILED || pairs == MAP_FAILED || !self->backing_mappings)
+  if (!self->mappings || pairs == MAP_FAILED || !self->backing_mappings)
     {
       *ret_error = "no memory for the translator";
       return false;
@@ -873,11 +902,10 @@ space_setup (Translator *self, const char **ret_error)
       uint64_t base = ((uint64_t) self->windows + WINDOW_BYTES + WINDOW_BYTES / 2) & ~(WINDOW_BYTES - 1);
 
       space->window = (uint8_t *) base + i * WINDOW_STRIDE;
-      space->pages = mmap (NULL, 4u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      space->tables = mmap (NULL, MAX_TABLES * sizeof *space->tables, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      space->pages = translator_reserve (4u << 20);
+      space->tables = translator_reserve (MAX_TABLES * sizeof *space->tables);
       space->pair_stack = pairs + i * pair_stride;
-      if (space->pages == MAP_FAILED || space->tables == MAP_FAILED
+      if (!space->pages || !space->tables
           || mprotect (space->pair_stack + 4096, PAIR_STACK_BYTES, PROT_READ | PROT_WRITE) < 0)
         {
           *ret_error = "no memory for the translator";
@@ -888,7 +916,13 @@ space_setup (Translator *self, const char **ret_error)
       *(uint64_t *) space->pair_top = self->glue_ret_bottom;
       space->pair_pointer = space->pair_top;
     }
-  return true;
+  /* Fewer views than wanted are slower, never wrong; without any there is no translator. */
+  for (unsigned i = 0; i < MAX_VIEWS; i++)
+    if (!map_view (&self->views[i]))
+      break;
+  if (!self->views[0].map)
+    *ret_error = "no address space for the translator";
+  return self->views[0].map != NULL;
 }
 
 void
@@ -897,18 +931,18 @@ space_teardown (Translator *self)
   for (unsigned i = 0; i < MAX_VIEWS; i++)
     {
       if (self->views[i].map)
-        munmap (self->views[i].map, MAP_BYTES);
+        flat_memory_unmap (self->views[i].map, MAP_BYTES);
       if (self->views[i].code_at)
-        munmap (self->views[i].code_at, 4u << 20);
+        flat_memory_unmap (self->views[i].code_at, 4u << 20);
       free (self->views[i].installed);
     }
   for (unsigned i = 0; i < MAX_SPACES; i++)
     {
       Space *space = &self->spaces[i];
 
-      if (space->pages && space->pages != MAP_FAILED)
+      if (space->pages)
         munmap (space->pages, 4u << 20);
-      if (space->tables && space->tables != MAP_FAILED)
+      if (space->tables)
         munmap (space->tables, MAX_TABLES * sizeof *space->tables);
     }
   if (self->spaces[0].pair_stack)
@@ -922,7 +956,7 @@ space_teardown (Translator *self)
         n++;
       munmap (self->windows, (n + 1) * WINDOW_STRIDE);
     }
-  if (self->mappings && self->mappings != MAP_FAILED)
+  if (self->mappings)
     munmap (self->mappings, MAX_MAPPINGS * sizeof *self->mappings);
   free (self->backing_mappings);
 }

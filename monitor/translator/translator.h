@@ -174,6 +174,7 @@ struct View
 struct Space
 {
   bool      in_use, user, paging;
+  bool      lost;               /* its address range could not be kept: never used again */
   uint32_t  cr3, mode_bits;     /* CR0.WP, CR4.PSE, CR4.PAE as they matter to mappings */
   uint64_t  pdpte[4];
   uint8_t  *window;
@@ -284,10 +285,7 @@ struct Translator
 
   /* signals */
   pid_t         thread;
-  void         *signal_stack;
   bool          stepping;
-  timer_t       retry_timer;
-  bool          has_retry_timer;
   int64_t       entered_with;   /* hot->remaining when translated code was entered */
   uint32_t      signal_insn;    /* the handler found that this must be interpreted; 2: a memory fault */
   uint32_t      fault_linear;
@@ -357,6 +355,7 @@ bool     lower_flags_logic    (const DecodedInsn *insn);
 bool     lower_flags_dead     (const DecodedInsn *insn, bool *ret_decided);
 
 /* space.c */
+void    *translator_reserve   (size_t n_bytes);
 bool     space_setup          (Translator *self, const char **ret_error);
 void     space_teardown       (Translator *self);
 Space   *space_select         (Translator *self, uint8_t mode);

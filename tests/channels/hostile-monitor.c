@@ -87,6 +87,7 @@ main (int argc, char **argv)
   if (argc < 2 || strcmp (argv[1], "--guarded") != 0)
     return 2;
   layers = sandbox_enter_early ();
+  n_open += sandbox_flat_file () >= 0;
   ready.sandbox = layers | sandbox_probe ();
   if (protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_READY, 0, &ready, NULL) < 0)
     return 3;
