@@ -32,6 +32,9 @@ sound (unsigned type)
     case MESSAGE_DRIVE_KEY:
       frame.drive_key.n_key = 64;
       break;
+    case MESSAGE_FOLDER:
+      frame.folder.tag[0] = 'x';
+      break;
     case MESSAGE_SCREEN_ROW:
       frame.screen_row.n_rows = 1;
       break;
@@ -136,6 +139,11 @@ test_contents (void)
   REFUSED (MESSAGE_PARALLEL, f.port.index = 1);
   REFUSED (MESSAGE_PARALLEL, f.port.kind = PORT_SOCKET);
   REFUSED (MESSAGE_NETWORK, f.network.mac[0] = 1);                      /* a group address */
+  REFUSED (MESSAGE_FOLDER, f.folder.index = PROTOCOL_FOLDERS);
+  REFUSED (MESSAGE_FOLDER, f.folder.reserved[1] = 1);
+  REFUSED (MESSAGE_FOLDER, f.folder.tag[0] = 0);
+  REFUSED (MESSAGE_FOLDER, memset (f.folder.tag, 'x', 33));
+  REFUSED (MESSAGE_FOLDER, f.folder.tag[20] = 'x');
   REFUSED (MESSAGE_TYPE, memset (f.text.text, 'x', sizeof f.text.text));
   REFUSED (MESSAGE_TYPE, f.text.text[5] = 'x');                         /* something behind the end */
   REFUSED (MESSAGE_DONE, f.done.error = 1);
