@@ -20,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { MAX_FIRMWARE = 4 << 20, LAST_QUESTIONS_US = 300000 };
+enum { MAX_FIRMWARE = 4 << 20, LAST_QUESTIONS_NS = 300000000 };
 
 typedef struct
 {
@@ -253,6 +254,16 @@ tell_stalled (void *data, bool stalled)
                 : "there is space again: the machine goes on");
 }
 
+/* The engine's signals may still arrive: sleep on. */
+static void
+sleep_through (long ns)
+{
+  struct timespec left = { ns / 1000000000, ns % 1000000000 };
+
+  while (clock_nanosleep (CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+    ;
+}
+
 static int
 run (Standalone *self)
 {
@@ -279,7 +290,7 @@ run (Standalone *self)
   host_network_start (self->network, self->machine);
   end = machine_run (self->machine, &value);
   if (self->control && end != MACHINE_END_QUIT)
-    usleep (LAST_QUESTIONS_US);
+    sleep_through (LAST_QUESTIONS_NS);
   machine_linger (self->machine, false);
   switch (end)
     {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # "Always invoked", as far as the linker can see it: links.sh LIBGUARD LIBPOLICY
 # Only the broker makes descriptors that reach a guest; besides it only the guard's own files and audit trail are opened, and
-# processes are started in two places.  The policy needs nothing beyond the C language.
+# processes are started in three places.  The policy needs nothing beyond the C language.
 set -u
 status=0
 # The object files that use one of the symbols: check PATTERN ALLOWED...
@@ -25,7 +25,7 @@ library=$1
 check 'open|open64|openat|openat64|creat|fopen|fopen64' broker files audit
 check 'memfd_create|eventfd|socketpair|socket|pipe|pipe2' broker
 check 'g_unix_open_pipe' spool
-check 'g_spawn_[a-z_]*' machine-process network-process
+check 'g_spawn_[a-z_]*' machine-process network-process folder-process
 check 'policy_decide' guard service
 nm -u "$2" 2>/dev/null | grep -E '^ *U ' | awk '{ print $2 }' | grep -vE '^(label_|policy_|__stack_chk_fail|memset|memcpy|memcmp|__asan|__ubsan)' | sort -u >"$work"
 if [ -s "$work" ]; then
