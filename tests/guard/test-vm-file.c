@@ -210,6 +210,7 @@ static gboolean
 too_long (gpointer data)
 {
   g_error ("no answer within two minutes");
+  return G_SOURCE_REMOVE;
 }
 
 static GError *
