@@ -275,3 +275,40 @@ broker_lock (int fd, const char *path, gboolean writable, GError **error)
   g_set_error (error, GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "%s: another machine or program is using it; stop that first", path);
   return FALSE;
 }
+
+int
+broker_make_file (const char *path, GError **error)
+{
+  int fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  if (fd >= 0 && fchmod (fd, 0600) == 0)
+    return fd;
+  failed (error, "cannot be made", path);
+  if (fd >= 0)
+    {
+      unlink (path);
+      close (fd);
+    }
+  return -1;
+}
+
+int
+broker_unnamed_file (const char *folder, GError **error)
+{
+  int fd = open (folder, O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600);
+
+  return fd < 0 ? failed (error, "no file can be made there", folder) : fd;
+}
+
+int
+broker_bounded_memory_file (const char *name, guint64 n_bytes, GError **error)
+{
+  int fd = memfd_create (name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+  if (fd >= 0 && ftruncate (fd, (off_t) n_bytes) == 0 && fcntl (fd, F_ADD_SEALS, F_SEAL_GROW) == 0)
+    return fd;
+  failed (error, "no memory file", name);
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
