@@ -41,15 +41,6 @@ int broker_open_folder (const char *path, GError **error);
 /* A file of the firmware package, read-only. */
 int broker_open_firmware (const char *name, GError **error);
 
-/* A new file where the user wants one, read and write, mode 0600 whatever the umask; -1 when something is there. */
-int broker_make_file (const char *path, GError **error);
-
-/* A file without a name in a folder of the guard's own: gone with its last descriptor. */
-int broker_unnamed_file (const char *folder, GError **error);
-
-/* A memory file that can shrink and never grow past n_bytes. */
-int broker_bounded_memory_file (const char *name, guint64 n_bytes, GError **error);
-
 /* Locks the open file against every other opener that asks (a machine's disk has one writer, or readers).  The lock goes
  * with the descriptor, also to another process, and is gone with the last copy: there are no stale ones. */
 gboolean broker_lock (int fd, const char *path, gboolean writable, GError **error);
