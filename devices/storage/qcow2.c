@@ -510,7 +510,8 @@ qcow2_guard_all (Qcow2 *self)
 {
   int result;
 
-  memset (self->guarded.clusters, 0, self->guarded.n_slots * sizeof *self->guarded.clusters);
+  if (self->guarded.n_slots)
+    memset (self->guarded.clusters, 0, self->guarded.n_slots * sizeof *self->guarded.clusters);
   self->guarded.n_used = 0;
   result = qcow2_guard_add (self, 0, 1);
   if (result == 0)

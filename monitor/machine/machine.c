@@ -309,6 +309,14 @@ sleep_until_event (Machine *self)
       clock_advance (self->clock, wait);
       return;
     }
+  /* The wait ends by itself: the alarm's signal would only cost time. */
+  if (self->has_alarm && self->alarm_deadline_ns != UINT64_MAX)
+    {
+      static const struct itimerspec never;
+
+      timer_settime (self->alarm, 0, &never, NULL);
+      self->alarm_deadline_ns = UINT64_MAX;
+    }
   clock_gettime (CLOCK_MONOTONIC, &until);
   until.tv_sec += (time_t) (wait / CLOCK_NS_PER_SECOND);
   until.tv_nsec += (long) (wait % CLOCK_NS_PER_SECOND);

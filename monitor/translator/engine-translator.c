@@ -50,7 +50,7 @@ enum
 
 /* One machine per process; signal handlers have no other way to find it. */
 static Translator *active;
-static __thread bool is_processor_thread;
+static __thread Translator *of_thread;  /* the engine that this thread runs */
 /* Kicks again what could not be kicked: see on_kick.  Of the process, and made once: the sandbox lets no timer be made
  * or deleted later. */
 static timer_t retry_timer;
@@ -355,7 +355,7 @@ on_fault (int number, siginfo_t *info, void *data)
   const InsnRecord *record;
   const Unit *unit;
 
-  if (!self || !is_processor_thread || (offset = (uint64_t) registers[REG_RIP] - self->code) >= CODE_BYTES || offset < self->glue_end)
+  if (!self || of_thread != self || (offset = (uint64_t) registers[REG_RIP] - self->code) >= CODE_BYTES || offset < self->glue_end)
     {
       not_ours (number);
       return;
@@ -412,7 +412,7 @@ on_kick (int number, siginfo_t *info, void *data)
   const Unit *unit;
 
   (void) info;
-  if (!self || !is_processor_thread || (number == SIGTRAP && !self->stepping))
+  if (!self || of_thread != self || (number == SIGTRAP && !self->stepping))
     {
       if (number == SIGTRAP)
         not_ours (number);
@@ -524,7 +524,7 @@ hook_kick (Cpu *cpu)
 {
   Translator *self = cpu->engine;
 
-  if (!self->hot->inside && (pid_t) syscall (SYS_gettid) == self->thread)
+  if (!self->hot->inside && of_thread == self)
     return;                     /* in C: the request is looked at before translated code runs */
   if (self->thread)
     syscall (SYS_tgkill, getpid (), self->thread, kick_signal ());
@@ -544,23 +544,24 @@ hook_page_protected (Cpu *cpu, uint32_t page)
 static void
 adopt_thread (Translator *self)
 {
-  pid_t thread = (pid_t) syscall (SYS_gettid);
   stack_t stack = { .ss_sp = signal_stack, .ss_size = SIGNAL_STACK_BYTES };
   struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kick_signal () };
+  static pid_t timer_thread;
 
-  if (self->thread == thread && is_processor_thread)
+  if (of_thread == self)
     return;
-  self->thread = thread;
+  of_thread = self;
+  self->thread = (pid_t) syscall (SYS_gettid);
   sigaltstack (&stack, NULL);
-  if (is_processor_thread && has_retry_timer)
+  if (timer_thread == self->thread)
     return;
-  is_processor_thread = true;
-  if (has_retry_timer)
+  if (timer_thread)
     timer_delete (retry_timer);
+  timer_thread = self->thread;
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
-  event.sigev_notify_thread_id = thread;
+  event.sigev_notify_thread_id = self->thread;
   has_retry_timer = timer_create (CLOCK_MONOTONIC, &event, &retry_timer) == 0;
 }
 
@@ -876,6 +877,8 @@ free_translator (Engine *engine)
     return;
   if (active == self)
     active = NULL;
+  if (of_thread == self)
+    of_thread = NULL;
   if (self->cpu && self->cpu->engine == self)
     {
       memset (&self->cpu->hooks, 0, sizeof self->cpu->hooks);
@@ -1005,7 +1008,6 @@ engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
   cpu->engine = self;
   cpu->hooks = (CpuHooks) { hook_flush_all, hook_flush_linear, hook_cr3_written, hook_code_written, hook_map_changed,
                             hook_dirty_cleared, hook_kick, hook_page_protected };
-  adopt_thread (self);
   return &self->engine;
 
 failed:

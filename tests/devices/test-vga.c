@@ -1538,7 +1538,6 @@ test_state_round_trip (void)
   DisplayHost host;
   StateBuffer before = { 0 }, after = { 0 };
   const StateTable *state = vga_class.state;
-  uint8_t *vram, *copy;
   uint32_t shown;
 
   display_host_init (&host, true);
@@ -1549,15 +1548,9 @@ test_state_round_trip (void)
   vga_refresh (host.vga, &host.surface);
   shown = pixel (&host, 0, 0);
   state_save (state, host.vga, &before);
-  vram = guest_memory_backing (host.host.memory, DISPLAY_HOST_RAM / 4096);
-  copy = g_memdup2 (vram, 1 << 20);
   vga_class.reset ((Device *) host.vga);
-  memset (vram, 0xee, 1 << 20);
+  /* Video RAM is saved with the rest of guest memory, not by the card; what the card shows follows from both. */
   g_assert_cmpint (state_restore (state, host.vga, before.bytes, before.length), ==, (int64_t) before.length);
-  /* Video RAM is guest memory: the machine restores it with the rest of that, after the devices. */
-  memcpy (vram, copy, 1 << 20);
-  guest_memory_touched (host.host.memory, DISPLAY_HOST_RAM / 4096, (1 << 20) / 4096);
-  g_free (copy);
   state_save (state, host.vga, &after);
   g_assert_cmpmem (before.bytes, before.length, after.bytes, after.length);
   g_assert_true (vga_refresh (host.vga, &host.surface));

@@ -32,6 +32,9 @@ sound (unsigned type)
     case MESSAGE_DRIVE_KEY:
       frame.drive_key.n_key = 64;
       break;
+    case MESSAGE_FOLDER:
+      memcpy (frame.folder.tag, "shared", 6);
+      break;
     case MESSAGE_SCREEN_ROW:
       frame.screen_row.n_rows = 1;
       break;
