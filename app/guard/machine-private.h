@@ -27,6 +27,7 @@ struct Machine
   char           *error;        /* why it crashed */
   GPtrArray      *warnings;     /* of the last change */
   guint           n_snapshots;
+  gboolean        counted;      /* n_snapshots is known */
 
   MachineProcess *process;      /* NULL unless a monitor lives */
   VmKeys         *keys;         /* of an encrypted file: while it runs, and for a minute after the passphrase was given */
@@ -62,6 +63,7 @@ void machine_send_steps (Machine *self, GArray *steps, MachineReplyFunc reply, g
 void    machine_set_state (Machine *self, MachineState state);
 GError *machine_wrong_state (Machine *self, const char *what);
 void    machine_wait_for_end (Machine *self, MachineFunc done, gpointer data);
+void     machine_count_snapshots (Machine *self);
 /* Whether its file has room for memory states. */
 gboolean machine_has_bundle (Machine *self);
 /* With the passphrase in the options, unlocks an encrypted file. */

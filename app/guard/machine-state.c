@@ -61,6 +61,16 @@ machine_unlock (Machine *self, GVariant *options, GError **error)
 
 /* ------------------------------------------------------------------------------------------------ where states are */
 
+/* An encrypted machine's are known while its keys are. */
+void
+machine_count_snapshots (Machine *self)
+{
+  if (self->record->encrypted && !self->keys)
+    return;
+  self->n_snapshots = vm_file_n_snapshots (self->guard, self->record, self->keys);
+  self->counted = TRUE;
+}
+
 gboolean
 machine_has_bundle (Machine *self)
 {
@@ -195,7 +205,7 @@ work_finish (Work *work)
   self->busy = FALSE;
   if (work->error && self->process && work->was_running && machine_process_phase (self->process) == PHASE_PAUSED)
     machine_set_state (self, STATE_PAUSED);
-  self->n_snapshots = vm_file_n_snapshots (self->guard, self->record, self->keys);
+  machine_count_snapshots (self);
   machine_changed (self);
   if (work->done)
     work->done (self, work->error, work->data);
@@ -448,7 +458,7 @@ snapshot_off (Machine *self, WorkKind kind, const char *name, const char *argume
   else
     good = vm_file_delete_snapshot (self->guard, self->record, self->keys, name, error);
   clear_fd (&state_fd);
-  self->n_snapshots = vm_file_n_snapshots (self->guard, self->record, self->keys);
+  machine_count_snapshots (self);
   return good;
 }
 

@@ -148,6 +148,8 @@ machine_describe (Machine *self)
   const MachineRecord *record = self->record;
   GVariantBuilder all, media, serial;
 
+  if (!self->counted)
+    machine_count_snapshots (self);
   g_variant_builder_init (&all, G_VARIANT_TYPE_VARDICT);
   add_string (&all, "name", record->name);
   add_string (&all, "uuid", record->uuid);
