@@ -1003,6 +1003,8 @@ engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
   self->engine.cpu = self->cpu = cpu;
   self->engine.exact = self->counted = exact;
   self->threshold = HOT_THRESHOLD;
+  self->code_limit = CODE_BYTES - (256 << 10);
+  self->vma_budget = VMA_BUDGET;
   self->units = translator_reserve (MAX_UNITS * sizeof *self->units);
   self->records = translator_reserve (MAX_RECORDS * sizeof *self->records);
   self->sites = translator_reserve (MAX_SITES * sizeof *self->sites);
@@ -1075,6 +1077,15 @@ void
 translator_set_threshold (Engine *engine, unsigned executions)
 {
   ((Translator *) engine)->threshold = executions ? executions : 1;
+}
+
+void
+translator_set_limits (Engine *engine, uint32_t code_bytes, uint32_t mappings)
+{
+  Translator *self = (Translator *) engine;
+
+  self->code_limit = self->glue_end + code_bytes;
+  self->vma_budget = mappings;
 }
 
 void

@@ -237,7 +237,8 @@ struct Translator
   uint8_t      *code_rw;        /* writable alias of code */
   uint64_t      code;           /* executable address */
   uint8_t      *region;         /* HOT_BYTES + CODE_BYTES at hot */
-  uint32_t      code_used;
+  uint32_t      code_used, code_limit;
+  uint32_t      vma_budget;
   uint32_t      glue_end;
   int         (*enter) (uint64_t target);
   uint64_t      glue_exit_lookup, glue_exit_link, glue_exit_insn, glue_exit_limit, glue_callout, glue_fpu, glue_ret_bottom;

@@ -1263,7 +1263,7 @@ unit_translate (Translator *self, View *view, uint32_t eip, bool tail)
   Unit *unit;
   CodePage *page;
 
-  if (self->n_units == MAX_UNITS || CODE_BYTES - self->code_used < 256 << 10)
+  if (self->n_units == MAX_UNITS || self->code_used > self->code_limit)
     {
       self->flush_wanted = true;
       return NULL;
