@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "frame-filter.h"
 
-enum { ETHERNET_BYTES = 14, TCP = 6, TCP_URG = 0x20, TCP_MIN_BYTES = 20 };
+#include <string.h>
+
+enum { ETHERNET_BYTES = 14, TCP = 6, UDP = 17, TCP_URG = 0x20, TCP_MIN_BYTES = 20, DNS_PORT = 53 };
 
 static unsigned
 be16 (const uint8_t *at)
@@ -20,6 +22,38 @@ tcp_allowed (const uint8_t *segment, size_t n_bytes)
   return header >= TCP_MIN_BYTES && header <= n_bytes && !(segment[13] & TCP_URG);
 }
 
+/* Whom the NAT may be asked to talk to.  libslirp closes only its own name for the host (10.0.2.2): what a guest sends to
+ * 127.0.0.1 or 0.0.0.0 it would connect there.  Its name server stands for the host's resolver, which often is at a
+ * loopback address, at every port: only port 53 of it is passed. */
+static bool
+ipv4_target_allowed (const uint8_t *packet, size_t header, size_t total)
+{
+  static const uint8_t name_server[4] = { 10, 0, 2, 3 }, broadcast[4] = { 255, 255, 255, 255 };
+  const uint8_t *to = packet + 16;
+
+  if (to[0] == 0 || to[0] == 127)
+    return false;
+  if (to[0] >= 224)
+    return memcmp (to, broadcast, 4) == 0;      /* DHCP; no multicast reaches the host's services */
+  if (memcmp (to, name_server, 4) != 0 || (packet[9] != TCP && packet[9] != UDP))
+    return true;
+  return !(be16 (packet + 6) & 0x3fff) && total >= header + 4 && be16 (packet + header + 2) == DNS_PORT;
+}
+
+/* The same for IPv6: ::, ::1, addresses that hold one of IPv4, and the name server fec0::3. */
+static bool
+ipv6_target_allowed (const uint8_t *packet, size_t n_bytes)
+{
+  static const uint8_t zeros[10] = { 0 }, name_server[16] = { 0xfe, 0xc0, [15] = 3 };
+  const uint8_t *to = packet + 24;
+
+  if (memcmp (to, zeros, sizeof zeros) == 0)
+    return false;
+  if (memcmp (to, name_server, 16) != 0 || packet[6] == 58 /* ICMPv6: neighbour discovery */)
+    return true;
+  return (packet[6] == TCP || packet[6] == UDP) && n_bytes >= 44 && be16 (packet + 42) == DNS_PORT;
+}
+
 /* RFC 791. A fragment behind the first can overwrite the flags of a header already seen (RFC 1858), so TCP in
  * fragments is not passed at all: no guest needs it, since paths inside this network have one MTU. */
 static bool
@@ -32,6 +66,8 @@ ipv4_allowed (const uint8_t *packet, size_t n_bytes)
   header = (size_t) (packet[0] & 15) * 4;
   total = be16 (packet + 2);
   if (header < 20 || total < header || total > n_bytes)
+    return false;
+  if (!ipv4_target_allowed (packet, header, total))
     return false;
   if (packet[9] != TCP)
     return true;
@@ -48,7 +84,7 @@ ipv6_allowed (const uint8_t *packet, size_t n_bytes)
   if (n_bytes < 40 || packet[0] >> 4 != 6)
     return false;
   end = 40 + be16 (packet + 4);
-  if (end > n_bytes)
+  if (end > n_bytes || !ipv6_target_allowed (packet, end))
     return false;
   next = packet[6];
   for (unsigned i = 0; i < 8; i++)

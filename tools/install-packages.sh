@@ -5,7 +5,7 @@ set -eu
 
 build='gcc pkg-config meson ninja-build gettext nasm acpica-tools python3
   libglib2.0-dev libgtk-4-dev libadwaita-1-dev libjson-glib-dev libcairo2-dev libpng-dev zlib1g-dev libzstd-dev libgcrypt20-dev
-  libseccomp-dev libslirp-dev libpulse-dev libsndfile1-dev libpcre2-dev libarchive-dev libxml2-dev libx11-dev
+  libseccomp-dev libslirp-dev libpulse-dev libsndfile1-dev libpcre2-dev libarchive-dev libxml2-dev libx11-dev libxi-dev libwayland-dev libwayland-bin wayland-protocols libxml2-utils
   seabios adwaita-icon-theme shared-mime-info desktop-file-utils'
 tests='gcc-multilib libzydis-dev qemu-utils cryptsetup-bin xvfb xauth openbox xdotool imagemagick dbus dbus-x11 at-spi2-core
   appstream libgtk-4-bin fonts-dejavu-core e2fsprogs mtools util-linux'

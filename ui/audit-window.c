@@ -16,6 +16,7 @@ struct _BhAuditWindow
   BhLibrary     *library;
   GCancellable  *cancellable;
   GtkStringList *records;       /* JSON lines, newest first */
+  GHashTable    *labels;        /* canonical -> words, or "" while the guard is asked */
   guint          search_source;
   GtkWidget     *strip, *toasts, *stack, *list, *search, *result;
 };
@@ -81,6 +82,60 @@ record_time (JsonObject *object)
   return g_date_time_format (local, "%x %X");
 }
 
+/* The trail holds labels in their canonical form; people read words. */
+static char *
+label_words (BhAuditWindow *self, JsonObject *object, const char *names)
+{
+  char       *canonical = member (object, names);
+  const char *words = g_hash_table_lookup (self->labels, canonical);
+
+  if (words == NULL || *words == '\0')
+    return canonical;
+  g_free (canonical);
+  return g_strdup (words);
+}
+
+typedef struct
+{
+  BhAuditWindow *self;
+  char          *canonical;
+} Asked;
+
+static void
+on_label (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Asked               *asked = data;
+  g_autoptr (GVariant) label = NULL;
+
+  if (bh_guard1_call_show_label_finish (BH_GUARD1 (source), &label, result, NULL))
+    {
+      const guint n = g_list_model_get_n_items (G_LIST_MODEL (asked->self->records));
+
+      g_hash_table_insert (asked->self->labels, g_strdup (asked->canonical),
+                           g_strdup (bh_lookup_string (label, "strip-text", "")));
+      g_list_model_items_changed (G_LIST_MODEL (asked->self->records), 0, n, n);
+    }
+  g_object_unref (asked->self);
+  g_free (asked->canonical);
+  g_free (asked);
+}
+
+static void
+ask_label (BhAuditWindow *self, JsonObject *object, const char *names)
+{
+  g_autofree char *canonical = member (object, names);
+  BhGuard1        *guard = bh_library_get_guard (self->library);
+  Asked           *asked;
+
+  if (guard == NULL || *canonical == '\0' || g_hash_table_contains (self->labels, canonical))
+    return;
+  g_hash_table_insert (self->labels, g_strdup (canonical), g_strdup (""));
+  asked = g_new0 (Asked, 1);
+  asked->self = g_object_ref (self);
+  asked->canonical = g_strdup (canonical);
+  bh_guard1_call_show_label (guard, canonical, NULL, on_label, asked);
+}
+
 static void
 setup_row (GtkSignalListItemFactory *factory, GtkListItem *item)
 {
@@ -118,7 +173,7 @@ setup_row (GtkSignalListItemFactory *factory, GtkListItem *item)
 }
 
 static void
-bind_row (GtkSignalListItemFactory *factory, GtkListItem *item)
+bind_row (GtkSignalListItemFactory *factory, GtkListItem *item, BhAuditWindow *self)
 {
   GObject               *row = G_OBJECT (gtk_list_item_get_child (item));
   const char            *line = gtk_string_object_get_string (gtk_list_item_get_item (item));
@@ -126,10 +181,10 @@ bind_row (GtkSignalListItemFactory *factory, GtkListItem *item)
   JsonObject            *object = parse (line, parser);
   g_autofree char       *machine = member (object, "machine name subject");
   g_autofree char       *channel = member (object, "channel event action");
-  g_autofree char       *from = member (object, "from from-label source");
-  g_autofree char       *to = member (object, "to to-label target");
+  g_autofree char       *from = label_words (self, object, "from from-label source");
+  g_autofree char       *to = label_words (self, object, "to to-label target");
   g_autofree char       *verdict = member (object, "result verdict");
-  g_autofree char       *reason = member (object, "reason detail text rule");
+  g_autofree char       *reason = member (object, "reason note object rule");
   g_autofree char       *time = record_time (object);
   g_autofree char       *title = NULL, *flow = NULL, *subtitle = NULL;
   const char            *icon = "emblem-ok-symbolic";
@@ -210,6 +265,17 @@ on_records (GObject *source, GAsyncResult *result, gpointer data)
     }
   gtk_string_list_splice (self->records, 0, g_list_model_get_n_items (G_LIST_MODEL (self->records)),
                           (const char *const *) lines);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      g_autoptr (JsonParser) parser = json_parser_new ();
+      JsonObject            *object = parse (lines[i], parser);
+
+      if (object != NULL)
+        {
+          ask_label (self, object, "from from-label source");
+          ask_label (self, object, "to to-label target");
+        }
+    }
   gtk_stack_set_visible_child_name (GTK_STACK (self->stack), *lines ? "list" : "empty");
 }
 
@@ -268,13 +334,13 @@ on_verified (GObject *source, GAsyncResult *result, gpointer data)
   n = (guint64) bh_lookup_number (outcome, "records", 0);
   if (bh_lookup_boolean (outcome, "ok"))
     {
-      text = g_strdup_printf (ngettext ("The chain is whole: %" G_GUINT64_FORMAT " record",
-                                        "The chain is whole: %" G_GUINT64_FORMAT " records", (gulong) n), n);
+      text = g_strdup_printf (ngettext ("The chain is whole: %u record", "The chain is whole: %u records", (gulong) n),
+                              (guint) n);
       bh_messages_toast (GTK_WIDGET (self), text);
       return;
     }
-  g_set_error (&error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("Record %" G_GINT64_FORMAT ": %s"),
-               bh_lookup_number (outcome, "line", 0), bh_lookup_string (outcome, "problem", ""));
+  g_set_error (&error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, _("Record %u: %s"),
+               (guint) bh_lookup_number (outcome, "line", 0), bh_lookup_string (outcome, "problem", ""));
   bh_messages_error (GTK_WIDGET (self), _("The Audit Trail Has Been Changed"), error);
 }
 
@@ -310,7 +376,7 @@ char *
 bh_audit_window_export (BhAuditWindow *self, gboolean as_csv)
 {
   static const char *const columns[] = { "time when at", "result verdict", "channel event action", "machine name subject",
-                                         "from from-label source", "to to-label target", "rule", "reason detail text" };
+                                         "from from-label source", "to to-label target", "rule", "reason note object" };
   GString *out = g_string_new (as_csv ? "time,result,channel,machine,from,to,rule,reason\r\n" : NULL);
 
   g_return_val_if_fail (BH_IS_AUDIT_WINDOW (self), NULL);
@@ -385,6 +451,7 @@ bh_audit_window_finalize (GObject *object)
 
   g_clear_object (&self->cancellable);
   g_clear_object (&self->records);
+  g_clear_pointer (&self->labels, g_hash_table_unref);
 
   G_OBJECT_CLASS (bh_audit_window_parent_class)->finalize (object);
 }
@@ -424,6 +491,7 @@ bh_audit_window_init (BhAuditWindow *self)
 
   self->cancellable = g_cancellable_new ();
   self->records = gtk_string_list_new (NULL);
+  self->labels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   gtk_window_set_title (GTK_WINDOW (self), _("Audit Trail"));
   gtk_window_set_default_size (GTK_WINDOW (self), 720, 560);
 
@@ -446,7 +514,7 @@ bh_audit_window_init (BhAuditWindow *self)
   gtk_widget_set_margin_end (tools, 12);
 
   g_signal_connect (factory, "setup", G_CALLBACK (setup_row), NULL);
-  g_signal_connect (factory, "bind", G_CALLBACK (bind_row), NULL);
+  g_signal_connect (factory, "bind", G_CALLBACK (bind_row), self);
   self->list = gtk_list_view_new (GTK_SELECTION_MODEL (gtk_single_selection_new (G_LIST_MODEL (g_object_ref (self->records)))),
                                   factory);
   g_signal_connect (self->list, "activate", G_CALLBACK (on_activate), self);

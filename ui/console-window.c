@@ -29,8 +29,8 @@ struct _BhConsoleWindow
   GSettings           *settings;
   BhSoundPlayer       *sound;
   GCancellable        *connecting;
-  gboolean             connected, starting, frozen, painted, closing, in_bar;
-  guint                hint_source, bar_source, thumbnail_source;
+  gboolean             connected, was_connected, starting, frozen, painted, closing, in_bar;
+  guint                hint_source, bar_source, thumbnail_source, fit_source, n_fits;
   char                *ended;           /* why there is no console though the machine lives */
   GCancellable        *drag_question;
   gboolean             drag_allowed;
@@ -173,7 +173,7 @@ on_console_opened (GObject *source, GAsyncResult *result, gpointer data)
       if (self->sound == NULL)
         g_debug ("%s", sound_error->message);
     }
-  self->connected = TRUE;
+  self->connected = self->was_connected = TRUE;
   g_clear_pointer (&self->ended, g_free);
   refresh (self);
   gtk_widget_grab_focus (self->view);
@@ -390,6 +390,8 @@ refresh (BhConsoleWindow *self)
     page = "starting";
   else if (alive)
     page = "screen";
+  else if (state == BH_MACHINE_CRASHED && self->was_connected)
+    page = "screen";            /* the last picture, dimmed, below the notice */
   else
     page = "still";
   gtk_stack_set_visible_child_name (GTK_STACK (self->stack), page);
@@ -403,8 +405,13 @@ refresh (BhConsoleWindow *self)
     show_notice (self, bh_library_get_problem (self->library), _("_Reconnect"), "app.reconnect", TRUE);
   else if (alive && self->ended != NULL)
     show_notice (self, self->ended, _("_Open Here"), "win.reopen", FALSE);
-  else if (state == BH_MACHINE_CRASHED)
-    show_notice (self, _("The machine stopped unexpectedly."), _("_Restart"), "machine.start", TRUE);
+  else if (state == BH_MACHINE_CRASHED && self->was_connected)
+    {
+      const char      *error = bh_lookup_string (bh_machine_get_details (self->machine), "error", "");
+      g_autofree char *text = g_strdup_printf ("%s %s", _("The machine stopped unexpectedly."), error);
+
+      show_notice (self, text, _("_Restart"), "machine.start", TRUE);
+    }
   else
     show_notice (self, NULL, NULL, NULL, FALSE);
 
@@ -438,42 +445,63 @@ refresh (BhConsoleWindow *self)
 
 /* ------------------------------------------------------------------------------------------------ size and full screen */
 
-/* Makes the window as large as shows the guest pixel for pixel, or as much of that as the screen has. */
-static void
+/* Makes the window as large as shows the guest pixel for pixel, or as much of that as the screen has.  What a window's
+ * default size counts besides its content differs between decorations: the difference that is left tells. */
+static gboolean
 fit_window (BhConsoleWindow *self)
 {
-  GdkSurface      *surface = gtk_native_get_surface (GTK_NATIVE (self));
-  GdkMonitor      *monitor;
-  GdkRectangle     room = { 0, 0, 1280, 800 };
-  const int        factor = gtk_widget_get_scale_factor (self->view);
-  int              guest_width, guest_height, width, height;
+  GdkSurface  *surface = gtk_native_get_surface (GTK_NATIVE (self));
+  GdkMonitor  *monitor;
+  GdkRectangle room = { 0, 0, 1280, 800 };
+  const int    factor = gtk_widget_get_scale_factor (self->view);
+  int          guest_width, guest_height, width, height, old_width, old_height;
 
   if (!bh_guest_view_get_guest_size (BH_GUEST_VIEW (self->view), &guest_width, &guest_height))
-    return;
-  if (gtk_window_is_maximized (GTK_WINDOW (self)) || is_fullscreen (self))
-    return;
+    return FALSE;
+  if (gtk_window_is_maximized (GTK_WINDOW (self)) || is_fullscreen (self) || !gtk_widget_get_mapped (self->view))
+    return FALSE;
   monitor = surface ? gdk_display_get_monitor_at_surface (gtk_widget_get_display (GTK_WIDGET (self)), surface) : NULL;
   if (monitor != NULL)
     gdk_monitor_get_geometry (monitor, &room);
-  width = guest_width / factor;
-  height = guest_height / factor;
-  if (gtk_widget_get_mapped (self->view) && gtk_widget_get_width (self->view) > 1)
+  gtk_window_get_default_size (GTK_WINDOW (self), &old_width, &old_height);
+  if (old_width <= 0 || old_height <= 0)
     {
-      int window_width, window_height;
-
-      gtk_window_get_default_size (GTK_WINDOW (self), &window_width, &window_height);
-      width += window_width - gtk_widget_get_width (self->view);
-      height += window_height - gtk_widget_get_height (self->view);
+      old_width = gtk_widget_get_width (GTK_WIDGET (self));
+      old_height = gtk_widget_get_height (GTK_WIDGET (self));
     }
-  gtk_window_set_default_size (GTK_WINDOW (self), MIN (width, (int) (room.width * 0.95)),
-                               MIN (height, (int) (room.height * 0.92)));
+  width = MIN (old_width + guest_width / factor - gtk_widget_get_width (self->view), (int) (room.width * 0.95));
+  height = MIN (old_height + guest_height / factor - gtk_widget_get_height (self->view), (int) (room.height * 0.92));
+  if (width == old_width && height == old_height)
+    return FALSE;
+  gtk_window_set_default_size (GTK_WINDOW (self), width, height);
+  return TRUE;
+}
+
+static gboolean
+on_fit_time (gpointer data)
+{
+  BhConsoleWindow *self = data;
+
+  if (++self->n_fits < 4 && fit_window (self))
+    return G_SOURCE_CONTINUE;
+  self->fit_source = 0;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+start_fitting (BhConsoleWindow *self)
+{
+  self->n_fits = 0;
+  if (self->fit_source == 0)
+    self->fit_source = g_timeout_add_full (G_PRIORITY_LOW, 60, on_fit_time, self, NULL);
 }
 
 static void
 on_guest_resized (BhGuestView *view, BhConsoleWindow *self)
 {
+  /* After the layout that is under way: the sizes around the picture are taken from it. */
   if (self->settings == NULL || g_settings_get_boolean (self->settings, "follow-guest-size"))
-    fit_window (self);
+    start_fitting (self);
   refresh (self);
 }
 
@@ -585,7 +613,9 @@ on_started (GError *error, gpointer data)
   self->starting = FALSE;
   if (self->closing)
     return;
-  if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  /* Where the monitor came up and died, the page behind says so already. */
+  if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED) &&
+      bh_machine_get_state (self->machine) != BH_MACHINE_CRASHED)
     {
       g_autofree char *heading = g_strdup_printf (_("Cannot start “%s”"), bh_machine_get_name (self->machine));
 
@@ -602,6 +632,7 @@ bh_console_window_power_on (BhConsoleWindow *self)
   if (bh_machine_is_alive (self->machine) || self->starting)
     return;
   self->starting = TRUE;
+  self->was_connected = FALSE;
   g_clear_pointer (&self->ended, g_free);
   gtk_label_set_text (GTK_LABEL (self->starting_label),
                       bh_machine_get_state (self->machine) == BH_MACHINE_SUSPENDED ? _("Restoring the machine…")
@@ -647,7 +678,7 @@ activate_fullscreen (GSimpleAction *action, GVariant *parameter, gpointer data)
 static void
 activate_natural_size (GSimpleAction *action, GVariant *parameter, gpointer data)
 {
-  fit_window (data);
+  start_fitting (data);
 }
 
 static void
@@ -1203,6 +1234,7 @@ bh_console_window_dispose (GObject *object)
   g_clear_handle_id (&self->hint_source, g_source_remove);
   g_clear_handle_id (&self->bar_source, g_source_remove);
   g_clear_handle_id (&self->thumbnail_source, g_source_remove);
+  g_clear_handle_id (&self->fit_source, g_source_remove);
   if (self->connecting != NULL)
     g_cancellable_cancel (self->connecting);
   g_clear_object (&self->connecting);

@@ -14,7 +14,7 @@ struct _BhLabelStrip
 };
 
 enum { PROP_0, PROP_LOOK, PROP_CAPTION, PROP_NOTE, PROP_COMPACT, PROP_PREFIX, N_PROPS };
-enum { HEIGHT = 26, COMPACT_HEIGHT = 22, SHAPE = 12, MARGIN = 10, SPACING = 8 };
+enum { HEIGHT = 26, COMPACT_HEIGHT = 22, COMPACT_WIDTH = 200, SHAPE = 12, MARGIN = 10, SPACING = 8 };
 
 static GParamSpec *properties[N_PROPS];
 
@@ -29,6 +29,8 @@ colour_label (GtkWidget *label, const BhLabelLook *look, PangoWeight weight)
   pango_attr_list_insert (attributes, pango_attr_weight_new (weight));
   pango_attr_list_insert (attributes, pango_attr_foreground_new ((guint16) (c.red * 65535), (guint16) (c.green * 65535),
                                                                  (guint16) (c.blue * 65535)));
+  /* The theme's text is a little see-through; a label's is not. */
+  pango_attr_list_insert (attributes, pango_attr_foreground_alpha_new (65535));
   gtk_label_set_attributes (GTK_LABEL (label), attributes);
   pango_attr_list_unref (attributes);
 }
@@ -86,6 +88,8 @@ bh_label_strip_measure (GtkWidget *widget, GtkOrientation orientation, int for_s
       gtk_widget_measure (self->text, orientation, -1, &text_minimum, &text_natural, NULL, NULL);
       *minimum = text_minimum + 2 * (MARGIN + SHAPE + SPACING);
       *natural = text_natural + 2 * (MARGIN + SHAPE + SPACING);
+      if (self->compact)
+        *natural = MAX (*minimum, MIN (*natural, COMPACT_WIDTH));
     }
 }
 

@@ -19,7 +19,7 @@ struct _BhLibraryWindow
   GtkFilter           *filter;
   GHashTable          *doomed;          /* names of machines whose deletion can still be undone */
   char                *needle;
-  gboolean             as_list;
+  gboolean             as_list, was_online;
 
   GMenuModel          *machine_menu;
   GtkWidget           *highest, *header, *title, *search_button, *search_bar, *search_entry, *view_button;
@@ -71,6 +71,9 @@ update_page (BhLibraryWindow *self)
     page = "none";
   else
     page = self->as_list ? "list" : "grid";
+  if (online && !self->was_online)
+    gtk_single_selection_set_selected (self->selection, 0);     /* not the card that happened to be there first */
+  self->was_online = online;
   gtk_stack_set_visible_child_name (GTK_STACK (self->stack), page);
   gtk_label_set_text (GTK_LABEL (self->problem_label), problem ? problem : "");
   gtk_revealer_set_reveal_child (GTK_REVEALER (self->problem_revealer), problem != NULL);

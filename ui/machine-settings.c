@@ -252,17 +252,16 @@ build_general (BhMachineSettings *self)
   GtkWidget *page = new_page (self, _("General"), "computer-symbolic");
   GtkWidget *group = new_group (page, NULL, NULL);
   GtkWidget *frame = adw_bin_new ();
-  GtkWidget *notes = new_group (page, _("Notes"), NULL);
   GtkWidget *scroller = gtk_scrolled_window_new ();
-  GtkWidget *button;
+  GtkWidget *button, *notes;
 
   self->strip = bh_label_strip_new ();
   adw_bin_set_child (ADW_BIN (frame), self->strip);
   gtk_widget_add_css_class (frame, "label-preview");
   gtk_widget_set_overflow (frame, GTK_OVERFLOW_HIDDEN);
-  gtk_widget_set_margin_bottom (frame, 12);
   adw_preferences_group_add (ADW_PREFERENCES_GROUP (group), frame);
 
+  group = new_group (page, NULL, NULL);
   self->name_row = adw_entry_row_new ();
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->name_row), _("Name"));
   adw_entry_row_set_show_apply_button (ADW_ENTRY_ROW (self->name_row), TRUE);
@@ -285,6 +284,7 @@ build_general (BhMachineSettings *self)
   g_ptr_array_add (self->when_off, button);
   self->encrypted_row = new_row (group, _("Encryption"), NULL);
 
+  notes = new_group (page, _("Notes"), NULL);
   self->notes_view = gtk_text_view_new ();
   gtk_text_view_set_wrap_mode (GTK_TEXT_VIEW (self->notes_view), GTK_WRAP_WORD_CHAR);
   gtk_text_view_set_left_margin (GTK_TEXT_VIEW (self->notes_view), 12);

@@ -317,13 +317,13 @@ bh_pointer_capture_motion (BhPointerCapture *self, double x, double y)
 
   if (!self->active || self->native)
     return;
-  if (self->warping && fabs (x - self->home_x) <= 1 && fabs (y - self->home_y) <= 1)
+  /* Events from before the warp may still be in the queue, and GDK merges all motion of a frame into one event, so the
+   * warp's own event may never be seen.  A warp goes far: whatever is nearer to home than to the last place came after it. */
+  if (self->warping && hypot (x - self->home_x, y - self->home_y) < hypot (x - self->last_x, y - self->last_y))
     {
-      /* The warp's own event: the pointer is home, nobody moved it. */
       self->warping = FALSE;
-      self->last_x = x;
-      self->last_y = y;
-      return;
+      self->last_x = self->home_x;
+      self->last_y = self->home_y;
     }
   moved (self, x - self->last_x, y - self->last_y);
   self->last_x = x;

@@ -259,7 +259,8 @@ on_login (AdwEntryRow *row, BhPreferencesWindow *self)
     {
       /* Deriving the key takes the guard longer than other answers. */
       g_dbus_proxy_set_default_timeout (G_DBUS_PROXY (guard), G_MAXINT);
-      bh_guard1_call_officer_login (guard, text, NULL, on_logged_in, g_object_ref (self));
+      bh_guard1_call_officer_login (guard, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, text, strlen (text), 1), NULL,
+                                    on_logged_in, g_object_ref (self));
     }
   gtk_editable_set_text (GTK_EDITABLE (row), "");
 }
@@ -293,8 +294,9 @@ build_security (BhPreferencesWindow *self)
 
   self->mark = bh_genuine_mark_new ();
   adw_bin_set_child (ADW_BIN (frame), self->mark);
-  gtk_widget_set_margin_bottom (frame, 12);
   adw_preferences_group_add (ADW_PREFERENCES_GROUP (group), frame);
+  group = adw_preferences_group_new ();
+  adw_preferences_page_add (ADW_PREFERENCES_PAGE (page), ADW_PREFERENCES_GROUP (group));
   self->phrase_row = adw_entry_row_new ();
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (self->phrase_row), _("Your Phrase"));
   adw_entry_row_set_show_apply_button (ADW_ENTRY_ROW (self->phrase_row), TRUE);

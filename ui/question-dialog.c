@@ -204,13 +204,11 @@ static GtkWidget *
 row (const char *title, const char *value)
 {
   GtkWidget       *action_row = adw_action_row_new ();
-  GtkWidget       *label = gtk_label_new (value);
+  g_autofree char *markup = g_markup_escape_text (value, -1);
 
   adw_preferences_row_set_title (ADW_PREFERENCES_ROW (action_row), title);
-  gtk_label_set_wrap (GTK_LABEL (label), TRUE);
-  gtk_label_set_xalign (GTK_LABEL (label), 1);
-  gtk_widget_add_css_class (label, "dim-label");
-  adw_action_row_add_suffix (ADW_ACTION_ROW (action_row), label);
+  adw_action_row_set_subtitle (ADW_ACTION_ROW (action_row), markup);
+  adw_action_row_set_subtitle_lines (ADW_ACTION_ROW (action_row), 0);
   return action_row;
 }
 
@@ -272,7 +270,7 @@ bh_question_dialog_init (BhQuestionDialog *self)
 
   gtk_window_set_title (GTK_WINDOW (self), _("May This Flow?"));
   gtk_window_set_modal (GTK_WINDOW (self), TRUE);
-  gtk_window_set_default_size (GTK_WINDOW (self), 460, 640);
+  gtk_window_set_default_size (GTK_WINDOW (self), 480, 720);
   adw_header_bar_set_show_start_title_buttons (ADW_HEADER_BAR (header), FALSE);
   adw_header_bar_set_show_end_title_buttons (ADW_HEADER_BAR (header), FALSE);
 

@@ -62,7 +62,7 @@ char *
 bh_system_presets_machine_name (const char *file_name)
 {
   static const char *const noise[] = { "i386", "i486", "i586", "i686", "x86", "amd64", "netinst", "dvd", "cd", "cd1",
-                                       "disc1", "install", "live", "iso", "img", "bootonly" };
+                                       "disc1", "install", "live", "iso", "img", "bootonly", NULL };
   g_autofree char         *base = g_path_get_basename (file_name);
   char                    *dot = strrchr (base, '.');
   g_auto (GStrv)           parts = NULL;

@@ -32,8 +32,8 @@ guard_client_find_program (const char *name)
 {
   static const char *const places[] = {
     "%s", "../libexec/bulkhead/%s", "../../bin/%s",
-    "guard/%s", "ctl/%s", "../monitor/%s", "../network/%s",             /* from build/app */
-    "../guard/%s", "../ctl/%s", "../%s", "../../monitor/%s", "../../monitor/network/%s", "../../network/%s",
+    "guard/%s", "ctl/%s", "../monitor/%s", "../network/%s", "../folder/%s",      /* from build/app */
+    "../guard/%s", "../ctl/%s", "../%s", "../../monitor/%s", "../../monitor/network/%s", "../../network/%s", "../../folder/%s",
     "../app/guard/%s", "../app/ctl/%s", "../app/%s",                    /* from build/monitor */
     "../../app/guard/%s", "../../app/ctl/%s", "../../app/%s",           /* from build/tests/guard */
   };

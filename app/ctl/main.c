@@ -390,6 +390,18 @@ finish (Context *context, gboolean good)
 
 /* ------------------------------------------------------------------------------------------------ verbs: library */
 
+/* An encrypted VM that is off needs its passphrase also for calls that have no place for it. */
+static gboolean
+unlock (Context *context, GError **error)
+{
+  g_autoptr (GVariant) options = NULL;
+
+  if (!option (context, "passphrase-file"))
+    return TRUE;
+  options = machine_options (context, error);
+  return options && bh_guard1_call_unlock_machine_sync (context->guard, context->words[0], options, NULL, error);
+}
+
 static gboolean
 run_status (Context *context, GError **error)
 {
@@ -444,7 +456,7 @@ run_set (Context *context, GError **error)
   if (!options)
     return FALSE;
   if (name)
-    return finish (context, bh_guard1_call_rename_machine_sync (context->guard, context->words[0], name, NULL, error));
+    return unlock (context, error) && finish (context, bh_guard1_call_rename_machine_sync (context->guard, context->words[0], name, NULL, error));
   return finish_machine (context, bh_guard1_call_set_machine_sync (context->guard, context->words[0], options, &machine, NULL,
                                                                    error), &machine);
 }
@@ -736,7 +748,7 @@ run_snapshot_list (Context *context, GError **error)
   static const char *const keys[] = { "name", "taken", "live", "note", NULL };
   g_autoptr (GVariant) rows = NULL;
 
-  if (!bh_guard1_call_list_snapshots_sync (context->guard, context->words[0], &rows, NULL, error))
+  if (!unlock (context, error) || !bh_guard1_call_list_snapshots_sync (context->guard, context->words[0], &rows, NULL, error))
     return FALSE;
   print_rows (context, rows, keys);
   return TRUE;
@@ -747,28 +759,31 @@ run_snapshot_take (Context *context, GError **error)
 {
   g_autoptr (GVariant) options = machine_options (context, error);
 
-  return options && finish (context, bh_guard1_call_take_snapshot_sync (context->guard, context->words[0], context->words[1],
-                                                                        options, NULL, error));
+  return options && unlock (context, error)
+         && finish (context, bh_guard1_call_take_snapshot_sync (context->guard, context->words[0], context->words[1], options, NULL, error));
 }
 
 static gboolean
 run_snapshot_revert (Context *context, GError **error)
 {
-  return finish (context, bh_guard1_call_revert_snapshot_sync (context->guard, context->words[0], context->words[1],
-                                                               empty_options (), NULL, error));
+  return unlock (context, error)
+         && finish (context, bh_guard1_call_revert_snapshot_sync (context->guard, context->words[0], context->words[1], empty_options (),
+                                                                  NULL, error));
 }
 
 static gboolean
 run_snapshot_delete (Context *context, GError **error)
 {
-  return finish (context, bh_guard1_call_delete_snapshot_sync (context->guard, context->words[0], context->words[1], NULL, error));
+  return unlock (context, error)
+         && finish (context, bh_guard1_call_delete_snapshot_sync (context->guard, context->words[0], context->words[1], NULL, error));
 }
 
 static gboolean
 run_snapshot_rename (Context *context, GError **error)
 {
-  return finish (context, bh_guard1_call_rename_snapshot_sync (context->guard, context->words[0], context->words[1],
-                                                               context->words[2], NULL, error));
+  return unlock (context, error)
+         && finish (context, bh_guard1_call_rename_snapshot_sync (context->guard, context->words[0], context->words[1],
+                                                                  context->words[2], NULL, error));
 }
 
 /* ------------------------------------------------------------------------------------------------ verbs: resources */
@@ -1305,11 +1320,11 @@ static const Verb verbs[] = {
   { "pause", 1, 1, "", run_pause, "pause NAME", "stop the VM's time" },
   { "reset", 1, 1, "", run_reset, "reset NAME", "press the reset button" },
   { "stop", 1, 1, "force", run_stop, "stop NAME [--force]", "press the power button, or pull the plug" },
-  { "snapshot list", 1, 1, "", run_snapshot_list, "snapshot list NAME", "snapshots of a VM" },
-  { "snapshot take", 2, 2, "note", run_snapshot_take, "snapshot take NAME SNAPSHOT [--note TEXT]", "take one" },
-  { "snapshot revert", 2, 2, "", run_snapshot_revert, "snapshot revert NAME SNAPSHOT", "go back to one" },
-  { "snapshot delete", 2, 2, "", run_snapshot_delete, "snapshot delete NAME SNAPSHOT", "remove one" },
-  { "snapshot rename", 3, 3, "", run_snapshot_rename, "snapshot rename NAME SNAPSHOT NEW", "rename one" },
+  { "snapshot list", 1, 1, "passphrase-file", run_snapshot_list, "snapshot list NAME [--passphrase-file FILE]", "snapshots of a VM" },
+  { "snapshot take", 2, 2, "note passphrase-file", run_snapshot_take, "snapshot take NAME SNAPSHOT [--note TEXT]", "take one" },
+  { "snapshot revert", 2, 2, "passphrase-file", run_snapshot_revert, "snapshot revert NAME SNAPSHOT", "go back to one" },
+  { "snapshot delete", 2, 2, "passphrase-file", run_snapshot_delete, "snapshot delete NAME SNAPSHOT", "remove one" },
+  { "snapshot rename", 3, 3, "passphrase-file", run_snapshot_rename, "snapshot rename NAME SNAPSHOT NEW", "rename one" },
   { "clone", 2, 2, "linked label file passphrase-file", run_clone, "clone NAME NEW [--linked] [--label TEXT] [--file PATH]",
     "copy a VM; never below its label" },
   { "import", 1, 1, "name label from passphrase-file", run_import, "import FILE [--name NAME] [--label TEXT] [--passphrase-file FILE]",

@@ -31,22 +31,22 @@ struct Audit
 enum { HEAD_BYTES = 16 + 1 + 64 + 1 + 64 + 1 };
 
 static char *
-head_text (Audit *self)
+head_text (const guint8 key[SEAL_BYTES], guint64 n_records, const guint8 last[SEAL_BYTES])
 {
-  g_autofree char *last = files_hex (self->last, SEAL_BYTES);
+  g_autofree char *last_hex = files_hex (last, SEAL_BYTES);
   g_autofree char *hex = NULL;
   guint8 seal[SEAL_BYTES];
-  guint64 n = GUINT64_TO_LE (self->n_records);
+  guint64 n = GUINT64_TO_LE (n_records);
 
-  files_seal (self->key, seal, "head", (gsize) 4, &n, sizeof n, self->last, (gsize) SEAL_BYTES, NULL);
+  files_seal (key, seal, "head", (gsize) 4, &n, sizeof n, last, (gsize) SEAL_BYTES, NULL);
   hex = files_hex (seal, SEAL_BYTES);
-  return g_strdup_printf (HEAD_FORMAT, self->n_records, last, hex);
+  return g_strdup_printf (HEAD_FORMAT, n_records, last_hex, hex);
 }
 
 static gboolean
 write_head (Audit *self)
 {
-  g_autofree char *text = head_text (self);
+  g_autofree char *text = head_text (self->key, self->n_records, self->last);
 
   return pwrite (self->head_fd, text, HEAD_BYTES, 0) == HEAD_BYTES;
 }
@@ -107,27 +107,18 @@ walk (Audit *self, guint64 *ret_n, guint8 ret_last[SEAL_BYTES], guint64 *ret_bad
     }
   if (n_head)
     {
-      guint8 last[SEAL_BYTES];
-      guint64 le;
-      g_autofree char *hex = NULL;
-
-      if (n_head != HEAD_BYTES || head[16] != ' ' || head[81] != ' ')
+      if (n_head == HEAD_BYTES)
+        {
+          head_n = g_ascii_strtoull (head, NULL, 16);
+          for (int i = 0; i < SEAL_BYTES; i++)
+            head_seal[i] = (guint8) ((guint) g_ascii_xdigit_value (head[17 + 2 * i]) << 4 | (guint) g_ascii_xdigit_value (head[18 + 2 * i]));
+          wanted_head = head_text (self->key, head_n, head_seal);
+        }
+      if (g_strcmp0 (wanted_head, head) != 0)
         {
           *ret_problem = g_strdup ("audit.head is damaged");
           return FALSE;
         }
-      head_n = g_ascii_strtoull (head, NULL, 16);
-      for (int i = 0; i < SEAL_BYTES; i++)
-        last[i] = (guint8) ((g_ascii_xdigit_value (head[17 + 2 * i]) << 4) | g_ascii_xdigit_value (head[18 + 2 * i]));
-      le = GUINT64_TO_LE (head_n);
-      files_seal (self->key, head_seal, "head", (gsize) 4, &le, sizeof le, last, (gsize) SEAL_BYTES, NULL);
-      hex = files_hex (head_seal, SEAL_BYTES);
-      if (memcmp (hex, head + 82, 64) != 0)
-        {
-          *ret_problem = g_strdup ("audit.head is damaged");
-          return FALSE;
-        }
-      memcpy (head_seal, last, SEAL_BYTES);
     }
   else if (n_log)
     {
@@ -157,7 +148,8 @@ walk (Audit *self, guint64 *ret_n, guint8 ret_last[SEAL_BYTES], guint64 *ret_bad
         }
       files_seal (self->key, seal, "record", (gsize) 6, seal, (gsize) SEAL_BYTES, line, (gsize) (mark - line), NULL);
       hex = files_hex (seal, SEAL_BYTES);
-      if (memcmp (mark + strlen (SEAL_KEY), hex, 2 * SEAL_BYTES) != 0)
+      if (memcmp (mark + strlen (SEAL_KEY), hex, 2 * SEAL_BYTES) != 0
+          || !g_str_equal (mark + strlen (SEAL_KEY) + 2 * SEAL_BYTES, "\"}"))
         {
           *ret_problem = g_strdup_printf ("record %" G_GUINT64_FORMAT " was changed, moved, or the one before it removed", n);
           return FALSE;

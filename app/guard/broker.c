@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int
@@ -138,13 +140,12 @@ broker_open_medium (Guard *guard, const char *machine, const Label *label, Proto
   return fd < 0 ? failed (error, "cannot be opened", path) : fd;
 }
 
-int
-broker_memory_file (const char *name, guint64 n_bytes, GError **error)
+static int
+memory_file (const char *name, guint64 n_bytes, int seals, GError **error)
 {
   int fd = memfd_create (name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-  if (fd < 0 || ftruncate (fd, (off_t) n_bytes) < 0
-      || fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+  if (fd < 0 || ftruncate (fd, (off_t) n_bytes) < 0 || fcntl (fd, F_ADD_SEALS, seals) < 0)
     {
       failed (error, "no memory file", name);
       if (fd >= 0)
@@ -152,6 +153,18 @@ broker_memory_file (const char *name, guint64 n_bytes, GError **error)
       return -1;
     }
   return fd;
+}
+
+int
+broker_memory_file (const char *name, guint64 n_bytes, GError **error)
+{
+  return memory_file (name, n_bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, error);
+}
+
+int
+broker_growless_file (const char *name, guint64 n_bytes, GError **error)
+{
+  return memory_file (name, n_bytes, F_SEAL_GROW, error);
 }
 
 int
@@ -181,6 +194,16 @@ broker_socket_pair (int type, int ret_fds[2], GError **error)
 }
 
 int
+broker_open_folder (const char *path, GError **error)
+{
+  /* The path was made real when the folder was registered: a link on it is new, and not what was labelled. */
+  struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+  int fd = (int) syscall (SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+
+  return fd < 0 ? failed (error, "the shared folder cannot be opened", path) : fd;
+}
+
+int
 broker_open_firmware (const char *name, GError **error)
 {
   g_autofree char *path = g_build_filename (BULKHEAD_SEABIOS, name, NULL);
@@ -190,9 +213,65 @@ broker_open_firmware (const char *name, GError **error)
 }
 
 int
+broker_create (const char *path, GError **error)
+{
+  int fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+  return fd < 0 ? failed (error, "cannot be made", path) : fd;
+}
+
+int
+broker_create_unnamed (const char *folder)
+{
+  return open (folder, O_RDWR | O_TMPFILE | O_EXCL | O_CLOEXEC, 0600);
+}
+
+int
+broker_open_target (const char *path, GError **error)
+{
+  int fd = open (path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+  struct stat info;
+
+  if (fd < 0)
+    return failed (error, "cannot be written", path);
+  if (fstat (fd, &info) < 0 || !S_ISREG (info.st_mode))
+    {
+      close (fd);
+      errno = EINVAL;
+      return failed (error, "cannot be written", path);
+    }
+  return fd;
+}
+
+int
+broker_open_source (const char *path, GError **error)
+{
+  g_auto (AutoFd) by_path = open_path (path, error);
+  g_autofree char *by_fd = NULL;
+  int fd;
+
+  if (by_path < 0)
+    return -1;
+  by_fd = g_strdup_printf ("/proc/self/fd/%d", by_path);
+  fd = open (by_fd, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? failed (error, "cannot be opened", path) : fd;
+}
+
+int
 broker_open_own (const char *path, gboolean create, GError **error)
 {
   int fd = open (path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0), 0600);
 
   return fd < 0 ? failed (error, "cannot be opened", path) : fd;
+}
+
+gboolean
+broker_lock (int fd, const char *path, gboolean writable, GError **error)
+{
+  struct flock lock = { .l_type = (short) (writable ? F_WRLCK : F_RDLCK), .l_whence = SEEK_SET };
+
+  if (fcntl (fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+    return TRUE;
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "%s: another machine or program is using it; stop that first", path);
+  return FALSE;
 }

@@ -75,7 +75,6 @@ gboolean
 clipboard_put (Clipboard *self, const char *machine, const Label *label, const char *type, GBytes *data, GError **error)
 {
   g_autofree char *seconds_text = guard_get_policy (self->guard, "clipboard-seconds");
-  g_autofree char *note = NULL;
   guint64 seconds = 60;
 
   if (g_bytes_get_size (data) > CLIPBOARD_MAX_BYTES)

@@ -2,24 +2,17 @@
 #include "disk-tools.h"
 
 #include "guard-error.h"
+#include "image-convert.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-const char *const *
-disk_tools_formats (void)
-{
-  static const char *const formats[] = { "raw", NULL };
-
-  return formats;
-}
 
 const char *
 disk_tools_format_of (const char *path)
 {
-  static const char *const known[] = { "qcow2", "vmdk", "vdi" };
+  static const char *const known[] = { "qcow2", "vmdk", "vdi", "vhd" };
   const char *dot = strrchr (path, '.');
 
   for (gsize i = 0; dot && i < G_N_ELEMENTS (known); i++)
@@ -28,87 +21,82 @@ disk_tools_format_of (const char *path)
   return dot && g_ascii_strcasecmp (dot, ".bulkhead") == 0 ? "qcow2" : "raw";
 }
 
+/* The descriptor stays the caller's. */
 static gboolean
-check_format (const char *format, GError **error)
+open_seam (int fd, gboolean read_only, ImageIo **ret, GError **error)
 {
-  if (g_strv_contains (disk_tools_formats (), format))
+  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 3), result;
+
+  result = copy < 0 ? -errno : image_io_fd_new (copy, read_only, ret);
+  if (result == 0)
     return TRUE;
-  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk format \"%s\" is not supported by this build", format);
+  if (copy >= 0)
+    close (copy);
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be used: %s", g_strerror (-result));
   return FALSE;
 }
 
-static gboolean
-failed (GError **error)
+static BlockBackend *
+open_image (int fd, const char *format, GError **error)
 {
-  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be copied: %s", g_strerror (errno));
-  return FALSE;
-}
+  const char *reason = NULL;
+  BlockBackend *image = NULL;
+  ImageIo *io = NULL;
+  int result;
 
-static gboolean
-copy_range (int from_fd, int to_fd, off_t at, off_t end)
-{
-  static const gsize n_buffer = 1 << 20;
-  g_autofree char *buffer = g_malloc (n_buffer);
-
-  while (at < end)
+  if (!image_format_readable (format))
     {
-      ssize_t n = pread (from_fd, buffer, MIN (n_buffer, (gsize) (end - at)), at);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        return n == 0;
-      for (ssize_t done = 0; done < n;)
-        {
-          ssize_t m = pwrite (to_fd, buffer + done, (gsize) (n - done), at + done);
-
-          if (m < 0 && errno == EINTR)
-            continue;
-          if (m <= 0)
-            return FALSE;
-          done += m;
-        }
-      at += n;
+      g_set_error (error, GUARD_ERROR, GUARD_ERROR_USAGE, "disks are read as raw, qcow2, vmdk, vdi and vhd, not as \"%s\"", format);
+      return NULL;
     }
-  return TRUE;
+  if (!open_seam (fd, TRUE, &io, error))
+    return NULL;
+  result = image_open_io (io, format, TRUE, &image, &reason);
+  if (result == 0)
+    return image;
+  image_io_close (io);
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "no usable %s image: %s", format, reason ? reason : g_strerror (-result));
+  return NULL;
 }
 
 gboolean
 disk_tools_copy (int from_fd, const char *from_format, int to_fd, const char *to_format, GError **error)
 {
-  struct stat info;
-  off_t data = 0;
+  BlockBackend *from;
+  ImageIo *io = NULL;
+  int result;
 
-  if (!check_format (from_format, error) || !check_format (to_format, error))
-    return FALSE;
-  if (fstat (from_fd, &info) < 0 || ftruncate (to_fd, info.st_size) < 0)
-    return failed (error);
-  while (data < info.st_size)
+  if (!image_format_writable (to_format))
     {
-      off_t begin = lseek (from_fd, data, SEEK_DATA), end;
-
-      if (begin < 0 && errno == ENXIO)
-        break;
-      end = begin < 0 ? info.st_size : lseek (from_fd, begin, SEEK_HOLE);
-      if (begin < 0)
-        begin = data;
-      if (end < 0)
-        end = info.st_size;
-      if (!copy_range (from_fd, to_fd, begin, end))
-        return failed (error);
-      data = end;
+      g_set_error (error, GUARD_ERROR, GUARD_ERROR_USAGE, "disks are written as raw, qcow2, vmdk and vdi, not as \"%s\"", to_format);
+      return FALSE;
     }
-  return fsync (to_fd) == 0 || failed (error);
+  from = open_image (from_fd, from_format, error);
+  if (!from)
+    return FALSE;
+  if (!open_seam (to_fd, FALSE, &io, error))
+    {
+      block_close (from);
+      return FALSE;
+    }
+  result = image_convert (from, io, to_format, NULL);
+  block_close (from);
+  if (result == 0 && fsync (to_fd) < 0)
+    result = -errno;
+  if (result == 0)
+    return TRUE;
+  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk cannot be copied: %s", g_strerror (-result));
+  return FALSE;
 }
 
 guint64
 disk_tools_size (int fd, const char *format, GError **error)
 {
-  struct stat info;
+  BlockBackend *image = open_image (fd, format, error);
+  guint64 n_bytes = image ? image->n_bytes : 0;
 
-  if (!check_format (format, error))
-    return 0;
-  if (fstat (fd, &info) < 0)
-    return failed (error), 0;
-  return (guint64) info.st_size;
+  block_close (image);
+  if (image && !n_bytes)
+    g_set_error_literal (error, GUARD_ERROR, GUARD_ERROR_FAILED, "the disk is empty");
+  return n_bytes;
 }

@@ -187,7 +187,9 @@ files_digest_fd (int fd)
   return g_strdup (g_checksum_get_string (checksum));
 }
 
-#define SEAL_MARK "\n# seal "
+/* A line of its own: the newline before it is the last character of what is sealed. */
+#define SEAL_LINE "# seal "
+#define SEAL_MARK "\n" SEAL_LINE
 
 GKeyFile *
 files_load_sealed (const char *path, const guint8 key[SEAL_BYTES], GError **error)
@@ -215,7 +217,8 @@ files_load_sealed (const char *path, const guint8 key[SEAL_BYTES], GError **erro
       wanted = files_hex (seal, sizeof seal);
     }
   if (!mark || strlen (mark) != strlen (SEAL_MARK) + 2 * SEAL_BYTES + 1
-      || memcmp (mark + strlen (SEAL_MARK), wanted, 2 * SEAL_BYTES) != 0)
+      || memcmp (mark + strlen (SEAL_MARK), wanted, 2 * SEAL_BYTES) != 0
+      || mark[strlen (SEAL_MARK) + 2 * SEAL_BYTES] != '\n')
     {
       g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED,
                    "%s is damaged or was changed by another program; put back the last good copy", path);
@@ -250,7 +253,7 @@ files_save_sealed (const char *path, GKeyFile *contents, const guint8 key[SEAL_B
   n = strlen (data);
   files_seal (key, seal, name, strlen (name), data, n, NULL);
   hex = files_hex (seal, sizeof seal);
-  whole = g_strconcat (data, SEAL_MARK + 1, hex, "\n", NULL);
+  whole = g_strconcat (data, SEAL_LINE, hex, "\n", NULL);
   return files_replace (path, whole, strlen (whole), error);
 }
 

@@ -128,7 +128,8 @@ guard_set_policy (Guard *self, const char *key, const char *value, GError **erro
   else if (g_str_equal (key, "encodings"))
     {
       g_autofree char *file = find_encodings (value);
-      g_autoptr (Encodings) try = encodings_load (file, &local);
+
+      encodings_unref (encodings_load (file, &local));
     }
   else if (g_str_has_suffix (key, "-label") || g_str_has_prefix (key, "clearance-"))
     {

@@ -334,12 +334,11 @@ new_file_path (Guard *guard, const MachineRecord *record, GVariant *options, GEr
 
 static gboolean
 fill_from_disk (Guard *guard, MachineRecord *record, const char *source, const char *format, GBytes *passphrase,
-                GVariant *options, GError **error)
+                VmKeys **ret_keys, GVariant *options, GError **error)
 {
   g_autofree char *resolved = broker_resolve (guard, source, error);
   g_autofree char *path = NULL;
   g_auto (AutoFd) from = -1;
-  g_auto (AutoFd) to = -1;
   gboolean writable = FALSE;
   guint64 n_bytes;
 
@@ -350,20 +349,16 @@ fill_from_disk (Guard *guard, MachineRecord *record, const char *source, const c
     return FALSE;
   n_bytes = disk_tools_size (from, format, error);
   path = n_bytes ? new_file_path (guard, record, options, error) : NULL;
-  if (!path || !vm_file_create (guard, record, path, n_bytes, passphrase, error)
-      || !media_enter (guard->media, path, -1, &record->label, error))
+  if (!path || !vm_file_create (guard, record, path, n_bytes, passphrase, ret_keys, error))
     return FALSE;
-  to = broker_open_own (path, FALSE, error);
-  if (to < 0 || !disk_tools_copy (from, format, to, record->file_format == FORMAT_QCOW2 ? "qcow2" : "raw", error))
-    {
-      unlink (path);
-      return FALSE;
-    }
-  return TRUE;
+  if (media_enter (guard->media, path, -1, &record->label, error) && vm_file_fill (guard, record, *ret_keys, from, format, error))
+    return TRUE;
+  unlink (path);
+  return FALSE;
 }
 
 static gboolean
-make_file (Guard *guard, MachineRecord *record, GVariant *options, GBytes *passphrase, GError **error)
+make_file (Guard *guard, MachineRecord *record, GVariant *options, GBytes *passphrase, VmKeys **ret_keys, GError **error)
 {
   const char *from_disk = NULL, *from = NULL, *text = NULL, *file = NULL;
   g_autofree char *path = NULL;
@@ -373,7 +368,7 @@ make_file (Guard *guard, MachineRecord *record, GVariant *options, GBytes *passp
     {
       if (!g_variant_lookup (options, "from", "&s", &from))
         from = disk_tools_format_of (from_disk);
-      return fill_from_disk (guard, record, from_disk, from, passphrase, options, error);
+      return fill_from_disk (guard, record, from_disk, from, passphrase, ret_keys, options, error);
     }
   if (g_variant_lookup (options, "disk", "&s", &text) && !read_size (text, &n_bytes, error))
     return FALSE;
@@ -382,7 +377,7 @@ make_file (Guard *guard, MachineRecord *record, GVariant *options, GBytes *passp
   if (!n_bytes && !file && !passphrase)
     return TRUE;
   path = new_file_path (guard, record, options, error);
-  return path && vm_file_create (guard, record, path, n_bytes, passphrase, error)
+  return path && vm_file_create (guard, record, path, n_bytes, passphrase, ret_keys, error)
          && media_enter (guard->media, path, -1, &record->label, error);
 }
 
@@ -420,14 +415,17 @@ check_new (Guard *guard, const char *name, GError **error)
   return TRUE;
 }
 
+/* made: the file is ours and goes again when the machine cannot be entered. */
 static Machine *
-enter (Guard *guard, MachineRecord *record, GError **error)
+enter (Guard *guard, MachineRecord *record, const VmKeys *keys, gboolean made, GError **error)
 {
   Machine *self;
 
-  if (!label_file (guard, record, error) || !store_save (guard->store, record, error)
-      || !vm_file_update (guard, record, NULL, error))
+  if (!label_file (guard, record, error) || !vm_file_update (guard, record, keys, error)
+      || !store_save (guard->store, record, error))
     {
+      if (made && record->file)
+        unlink (record->file);
       machine_record_free (record);
       return NULL;
     }
@@ -443,6 +441,7 @@ machine_create (Guard *guard, const char *name, GVariant *options, GError **erro
 {
   g_autoptr (MachineRecord) record = NULL;
   g_autoptr (GBytes) passphrase = read_passphrase (options);
+  g_autoptr (VmKeys) keys = NULL;
   g_autofree char *canonical = NULL;
   const char *label_text = NULL;
   gboolean encrypt = FALSE, plain = FALSE;
@@ -473,9 +472,9 @@ machine_create (Guard *guard, const char *name, GVariant *options, GError **erro
       || !guard_record (guard, "create", name, NULL, canonical, error)
       || !apply_network (guard, record, options, error) || !apply_folders (guard, record, options, error)
       || !apply_media (guard, record, options, error)
-      || !make_file (guard, record, options, encrypt || passphrase ? passphrase : NULL, error))
+      || !make_file (guard, record, options, passphrase, &keys, error))
     return NULL;
-  return enter (guard, g_steal_pointer (&record), error);
+  return enter (guard, g_steal_pointer (&record), keys, TRUE, error);
 }
 
 /* ------------------------------------------------------------------------------------------------ change */
@@ -539,8 +538,7 @@ machine_set (Machine *self, GVariant *options, GError **error)
 {
   static const char *const hardware[] = { "memory", "cpu", "engine", "boot", "serial", "parallel", "rtc", "clock", "sound",
                                           "undetectable", "fuzzy-time", "floppy", "cdrom", "attach", "disk" };
-  g_autoptr (MachineRecord) record = machine_record_copy (self->record);
-  g_autoptr (GBytes) passphrase = read_passphrase (options);
+  g_autoptr (MachineRecord) record = NULL;
   const char *label_text;
   Guard *guard = self->guard;
 
@@ -565,14 +563,21 @@ machine_set (Machine *self, GVariant *options, GError **error)
         if (value)
           return fail (error, GUARD_ERROR_WRONG_STATE, "VM \"%s\" is suspended; its hardware cannot change", record->name);
       }
+  if (self->busy)
+    {
+      g_propagate_error (error, machine_wrong_state (self, "changed"));
+      return FALSE;
+    }
   machine_forget_warnings (self);
+  if (!machine_take_keys (self, options, error))
+    return FALSE;
+  record = machine_record_copy (self->record);
   if (g_variant_lookup (options, "label", "&s", &label_text) && !relabel (self, record, label_text, error))
     return FALSE;
   if (!apply_hardware (record, options, error) || !apply_notes (record, options, error)
       || !apply_network (guard, record, options, error) || !apply_folders (guard, record, options, error)
       || !apply_media (guard, record, options, error)
-      || !vm_file_update (guard, record, passphrase ? passphrase : self->passphrase, error)
-      || !store_save (guard->store, record, error)
+      || !vm_file_update (guard, record, self->keys, error) || !store_save (guard->store, record, error)
       || !guard_record (guard, "set", record->name, NULL, NULL, error))
     return FALSE;
   /* The name is the table's key and did not change: it stays where it is. */
@@ -594,6 +599,7 @@ machine_rename (Machine *self, const char *new_name, GError **error)
 {
   g_autofree char *old = g_strdup (self->record->name);
   Guard *guard = self->guard;
+  MachineRecord *record;
   char *kept;
 
   if (!check_new (guard, new_name, error))
@@ -602,14 +608,18 @@ machine_rename (Machine *self, const char *new_name, GError **error)
     return fail (error, GUARD_ERROR_WRONG_STATE, "VM \"%s\" must be powered off to be renamed", old);
   if (!guard_record (guard, "rename", old, new_name, NULL, error))
     return FALSE;
-  kept = self->record->name;
-  self->record->name = g_strdup (new_name);
-  if (!vm_file_update (guard, self->record, NULL, error) || !store_save (guard->store, self->record, error))
+  record = machine_record_copy (self->record);
+  g_free (record->name);
+  record->name = g_strdup (new_name);
+  if (!vm_file_update (guard, record, self->keys, error) || !store_save (guard->store, record, error))
     {
-      g_free (self->record->name);
-      self->record->name = kept;
+      machine_record_free (record);
       return FALSE;
     }
+  kept = self->record->name;
+  self->record->name = NULL;
+  machine_record_free (self->record);
+  self->record = record;
   g_hash_table_steal (guard->machines, old);
   g_hash_table_replace (guard->machines, self->record->name, self);
   g_free (kept);
@@ -629,6 +639,9 @@ machine_delete (Machine *self, GVariant *options, GError **error)
   g_variant_lookup (options, "keep-file", "b", &keep_file);
   if (self->process)
     return fail (error, GUARD_ERROR_WRONG_STATE, "VM \"%s\" must be powered off to be deleted", name);
+  if (machine_linked_clone (self))
+    return fail (error, GUARD_ERROR_WRONG_STATE, "the linked clone \"%s\" lies over the disk of \"%s\"; delete that first",
+                 machine_linked_clone (self), name);
   if (!guard_record (guard, "delete", name, self->record->file, keep_file ? "file kept" : NULL, error)
       || !store_delete (guard->store, self->record, error))
     return FALSE;
@@ -653,6 +666,7 @@ machine_clone (Machine *self, const char *new_name, GVariant *options, GError **
   g_autoptr (MachineRecord) record = NULL;
   g_autoptr (MachineRecord) fresh = NULL;
   g_autoptr (GBytes) passphrase = read_passphrase (options);
+  g_autoptr (VmKeys) keys = NULL;
   const char *text = NULL;
   Guard *guard = self->guard;
   gboolean linked = FALSE;
@@ -674,6 +688,11 @@ machine_clone (Machine *self, const char *new_name, GVariant *options, GError **
     return NULL;
   if (self->process)
     return fail (error, GUARD_ERROR_WRONG_STATE, "VM \"%s\" must be powered off to be cloned", self->record->name), NULL;
+  if (!machine_take_keys (self, options, error))
+    return NULL;
+  if (!linked && self->record->encrypted && !passphrase)
+    return fail (error, GUARD_ERROR_USAGE, "VM \"%s\" is encrypted: give its passphrase (--passphrase-file FILE), which becomes the "
+                                           "clone's as well", self->record->name), NULL;
   /* Identity and what must not be shared are those of a new machine. */
   fresh = machine_record_new (new_name);
   record = machine_record_copy (self->record);
@@ -690,6 +709,7 @@ machine_clone (Machine *self, const char *new_name, GVariant *options, GError **
   g_free (record->state);
   record->state = g_strdup ("off");
   g_clear_pointer (&record->file, g_free);
+  g_clear_pointer (&record->base, g_free);
   record->encrypted = FALSE;
   for (int i = 0; i < N_SLOTS; i++)
     if (record->slots[i].path && !record->slots[i].read_only)
@@ -700,11 +720,15 @@ machine_clone (Machine *self, const char *new_name, GVariant *options, GError **
     {
       g_autofree char *path = new_file_path (guard, record, options, error);
 
-      if (!path || !vm_file_clone (guard, self->record, record, path, linked, passphrase, error)
-          || !media_enter (guard->media, path, -1, &record->label, error))
+      if (!path || !vm_file_clone (guard, self->record, self->keys, record, path, linked, passphrase, &keys, error))
         return NULL;
+      if (!media_enter (guard->media, path, -1, &record->label, error))
+        {
+          unlink (path);
+          return NULL;
+        }
     }
-  return enter (guard, g_steal_pointer (&record), error);
+  return enter (guard, g_steal_pointer (&record), keys, TRUE, error);
 }
 
 Machine *
@@ -713,7 +737,10 @@ machine_import (Guard *guard, const char *path, GVariant *options, GError **erro
   g_autofree char *resolved = NULL;
   g_autoptr (MachineRecord) record = NULL;
   g_autoptr (GBytes) passphrase = read_passphrase (options);
+  g_autoptr (VmKeys) keys = NULL;
   const char *name = NULL, *text = NULL;
+  GHashTableIter iter;
+  gpointer other;
   Label label, registered;
 
   if (guard_problem (guard))
@@ -724,7 +751,12 @@ machine_import (Guard *guard, const char *path, GVariant *options, GError **erro
   resolved = broker_resolve (guard, path, error);
   if (!resolved)
     return NULL;
-  record = vm_file_import (guard, resolved, passphrase, error);
+  g_hash_table_iter_init (&iter, guard->machines);
+  while (g_hash_table_iter_next (&iter, NULL, &other))
+    if (g_strcmp0 (machine_record (other)->file, resolved) == 0)
+      return fail (error, GUARD_ERROR_FAILED, "%s is the file of VM \"%s\" already; if it was changed, `check %s --repair`", resolved,
+                   machine_record (other)->name, machine_record (other)->name), NULL;
+  record = vm_file_import (guard, resolved, passphrase, &keys, error);
   if (!record)
     return NULL;
   if (g_variant_lookup (options, "name", "&s", &name))
@@ -751,7 +783,7 @@ machine_import (Guard *guard, const char *path, GVariant *options, GError **erro
   record->label = label;
   if (!guard_record (guard, "import", record->name, resolved, NULL, error))
     return NULL;
-  return enter (guard, g_steal_pointer (&record), error);
+  return enter (guard, g_steal_pointer (&record), keys, FALSE, error);
 }
 
 gboolean
@@ -759,7 +791,6 @@ machine_export (Machine *self, const char *path, GVariant *options, GError **err
 {
   Guard *guard = self->guard;
   const char *format = "raw";
-  g_auto (AutoFd) from = -1;
   g_auto (AutoFd) to = -1;
 
   g_variant_lookup (options, "format", "&s", &format);
@@ -771,13 +802,12 @@ machine_export (Machine *self, const char *path, GVariant *options, GError **err
     return fail (error, GUARD_ERROR_FAILED, "VM \"%s\" has no file to export", self->record->name);
   if (!g_path_is_absolute (path))
     return fail (error, GUARD_ERROR_USAGE, "the target needs an absolute path");
-  from = broker_open_own (self->record->file, FALSE, error);
-  if (from < 0)
+  if (!machine_take_keys (self, options, error))
     return FALSE;
-  to = open (path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  to = broker_create (path, error);
   if (to < 0)
-    return fail (error, GUARD_ERROR_FAILED, "%s cannot be made: %s", path, g_strerror (errno));
-  if (disk_tools_copy (from, self->record->file_format == FORMAT_QCOW2 ? "qcow2" : "raw", to, format, error))
+    return FALSE;
+  if (vm_file_export (guard, self->record, self->keys, to, format, error))
     return TRUE;
   unlink (path);
   return FALSE;
@@ -788,5 +818,75 @@ machine_list_snapshots (Machine *self, GError **error)
 {
   if (!self->record->file)
     return g_variant_new_array (G_VARIANT_TYPE_VARDICT, NULL, 0);
-  return vm_file_list_snapshots (self->guard, self->record, error);
+  return vm_file_list_snapshots (self->guard, self->record, self->keys, !self->process, error);
+}
+
+GVariant *
+machine_check (Machine *self, GVariant *options, GError **error)
+{
+  Guard *guard = self->guard;
+  gboolean repair = FALSE;
+  GVariant *result;
+
+  g_variant_lookup (options, "repair", "b", &repair);
+  if (!self->record->file)
+    return fail (error, GUARD_ERROR_FAILED, "VM \"%s\" has no file to check", self->record->name), NULL;
+  if (self->process)
+    return fail (error, GUARD_ERROR_WRONG_STATE, "VM \"%s\" must be powered off for its file to be checked", self->record->name), NULL;
+  if (repair && machine_linked_clone (self))
+    return fail (error, GUARD_ERROR_WRONG_STATE, "the linked clone \"%s\" lies over this disk", machine_linked_clone (self)), NULL;
+  /* A header that is not ours cannot be unlocked; the check says what is wrong with it. */
+  if (repair && self->record->encrypted)
+    {
+      g_autoptr (GBytes) passphrase = read_passphrase (options);
+      VmKeys *keys = passphrase ? vm_file_unlock (guard, self->record, passphrase, TRUE, error) : NULL;
+
+      if (passphrase && !keys)
+        return NULL;
+      if (keys)
+        {
+          vm_keys_free (self->keys);
+          self->keys = keys;
+          machine_keep_keys (self);
+        }
+    }
+  else if (!machine_take_keys (self, options, NULL))
+    machine_forget_keys (self);
+  result = vm_file_check (self->guard, self->record, self->keys, repair, error);
+  if (repair)
+    {
+      self->state = g_str_equal (self->record->state, "suspended") ? STATE_SUSPENDED : STATE_OFF;
+      machine_changed (self);
+    }
+  return result;
+}
+
+gboolean
+machine_take_keys (Machine *self, GVariant *options, GError **error)
+{
+  g_autoptr (GBytes) passphrase = options ? read_passphrase (options) : NULL;
+  VmKeys *keys;
+
+  if (!passphrase || !self->record->encrypted)
+    return TRUE;
+  keys = vm_file_unlock (self->guard, self->record, passphrase, FALSE, error);
+  if (!keys)
+    return FALSE;
+  vm_keys_free (self->keys);
+  self->keys = keys;
+  machine_keep_keys (self);
+  return TRUE;
+}
+
+const char *
+machine_linked_clone (Machine *self)
+{
+  GHashTableIter iter;
+  gpointer other;
+
+  g_hash_table_iter_init (&iter, self->guard->machines);
+  while (g_hash_table_iter_next (&iter, NULL, &other))
+    if (g_strcmp0 (machine_record (other)->base, self->record->uuid) == 0)
+      return machine_record (other)->name;
+  return NULL;
 }

@@ -404,3 +404,9 @@ machine_process_phase (MachineProcess *self)
 {
   return self->phase;
 }
+
+gboolean
+machine_process_is_alive (MachineProcess *self)
+{
+  return !self->ended && !self->why && !self->stopped && self->socket >= 0;
+}

@@ -43,6 +43,9 @@ void            machine_process_kill (MachineProcess *self, const char *why);
 void machine_process_request (MachineProcess *self, MessageType type, const void *payload, const int *fds, guint seconds,
                               MachineReplyFunc reply, gpointer data);
 
+/* False once it is gone or condemned: requests would fail. */
+gboolean machine_process_is_alive (MachineProcess *self);
+
 /* The phase the machine is in, as far as it has confirmed. */
 Phase machine_process_phase (MachineProcess *self);
 

@@ -10,8 +10,6 @@
 #include "media.h"
 #include "networks.h"
 #include "sound.h"
-#include "spool.h"
-#include "vm-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +30,7 @@ machine_new (Guard *guard, MachineRecord *record)
   self->guard = guard;
   self->record = record;
   self->state = g_str_equal (record->state, "suspended") ? STATE_SUSPENDED : STATE_OFF;
-  self->display_fd = self->frame_fd = self->sound_fd = -1;
+  self->display_fd = self->frame_fd = self->sound_fd = self->loaded_state = -1;
   for (guint i = 0; i < SERIAL_PORTS; i++)
     self->serial_fd[i] = -1;
   self->waiting = g_array_new (FALSE, FALSE, sizeof (Waiter));
@@ -46,13 +44,18 @@ drop_runtime (Machine *self)
   clear_fd (&self->display_fd);
   clear_fd (&self->frame_fd);
   clear_fd (&self->sound_fd);
+  clear_fd (&self->loaded_state);
   for (guint i = 0; i < SERIAL_PORTS; i++)
     {
       clear_fd (&self->serial_fd[i]);
       g_clear_pointer (&self->serial_spool[i], spool_free);
     }
   g_clear_pointer (&self->printer, spool_free);
+  for (guint i = 0; i < PROTOCOL_FOLDERS; i++)
+    g_clear_pointer (&self->folders[i], folder_process_free);
   media_release_all (self->guard->media, self->record->name);
+  if (self->guard->networks)
+    networks_disconnect (self->guard->networks, self->record->name);
   self->console_open = FALSE;
 }
 
@@ -64,7 +67,7 @@ machine_free (Machine *self)
   g_clear_pointer (&self->process, machine_process_free);
   drop_runtime (self);
   g_array_unref (self->waiting);
-  g_clear_pointer (&self->passphrase, g_bytes_unref);
+  machine_forget_keys (self);
   g_free (self->error);
   machine_record_free (self->record);
   g_free (self);
@@ -233,8 +236,8 @@ machine_forget_warnings (Machine *self)
   g_clear_pointer (&self->warnings, g_ptr_array_unref);
 }
 
-static void
-set_state (Machine *self, MachineState state)
+void
+machine_set_state (Machine *self, MachineState state)
 {
   if (self->state == state)
     return;
@@ -249,17 +252,20 @@ activity (Machine *self)
     self->guard->activity (self->guard, self->guard->activity_data);
 }
 
-static GError *
-wrong_state (Machine *self, const char *what)
+GError *
+machine_wrong_state (Machine *self, const char *what)
 {
+  if (self->busy)
+    return g_error_new (GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "a snapshot or a suspension of VM \"%s\" is under way; it cannot be %s now",
+                        self->record->name, what);
   return g_error_new (GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "VM \"%s\" is %s; it cannot be %s now", self->record->name,
                       state_names[self->state], what);
 }
 
 /* ------------------------------------------------------------------------------------------------ the monitor's end */
 
-static void
-wait_for_end (Machine *self, MachineFunc done, gpointer data)
+void
+machine_wait_for_end (Machine *self, MachineFunc done, gpointer data)
 {
   Waiter waiter = { done, data };
 
@@ -296,15 +302,19 @@ process_ended (MachineProcess *process, gboolean stopped, ProtocolStopped reason
       state = STATE_CRASHED;
       close_reason = "crashed";
       self->error = g_strdup_printf ("the monitor ended: %s", text);
+      /* A memory state that could not be loaded is not lost for that. */
+      if (g_str_equal (self->record->state, "suspended"))
+        state = STATE_SUSPENDED;
     }
   self->suspended = self->stopping = FALSE;
   guard_record (self->guard, state == STATE_CRASHED ? "crashed" : state == STATE_SUSPENDED ? "suspended" : "stopped",
                 self->record->name, NULL, self->error, NULL);
   drop_runtime (self);
-  g_clear_pointer (&self->passphrase, g_bytes_unref);
+  self->busy = FALSE;
+  machine_forget_keys (self);
   if (self->guard->service && guard_may_see (self->guard, &self->record->label))
     bh_guard1_emit_console_closed (self->guard->service, self->record->name, close_reason);
-  set_state (self, state);
+  machine_set_state (self, state);
   machine_process_free (process);
   for (guint i = 0; i < waiting->len; i++)
     {
@@ -334,8 +344,7 @@ typedef struct
   char            *path;
   gboolean         read_only;
   ProtocolFormat   format;
-  int              state_fd;
-  char            *verb, *name, *argument;
+  char            *name;
 } Call;
 
 static Call *
@@ -347,7 +356,6 @@ call_new (Machine *machine, MachineFunc done, gpointer data)
   call->done = done;
   call->data = data;
   call->slot = N_SLOTS;
-  call->state_fd = -1;
   return call;
 }
 
@@ -355,14 +363,11 @@ static void
 call_finish (Call *call, const GError *error)
 {
   if (!error && call->has_next)
-    set_state (call->machine, call->next);
+    machine_set_state (call->machine, call->next);
   if (call->done)
     call->done (call->machine, error, call->data);
-  clear_fd (&call->state_fd);
   g_free (call->path);
-  g_free (call->verb);
   g_free (call->name);
-  g_free (call->argument);
   g_free (call);
 }
 
@@ -391,13 +396,6 @@ fill_text (MsgText *text, const char *from)
 
 /* ------------------------------------------------------------------------------------------------ start */
 
-typedef struct
-{
-  MessageType type;
-  Message     message;          /* only the payload counts */
-  int         fds[PROTOCOL_MAX_FDS];
-} Step;
-
 static void
 step_clear (gpointer pointer)
 {
@@ -408,8 +406,17 @@ step_clear (gpointer pointer)
   explicit_bzero (&step->message, sizeof step->message);
 }
 
-static Step *
-add_step (GArray *steps, MessageType type, int fd0, int fd1)
+GArray *
+machine_steps_new (void)
+{
+  GArray *steps = g_array_new (FALSE, TRUE, sizeof (Step));
+
+  g_array_set_clear_func (steps, step_clear);
+  return steps;
+}
+
+Step *
+machine_add_step (GArray *steps, MessageType type, int fd0, int fd1)
 {
   Step step = { .type = type, .fds = { fd0, fd1 } };
 
@@ -458,49 +465,147 @@ fill_configure (Machine *self, MsgConfigure *configure)
 }
 
 static gboolean
+add_drive (Machine *self, GArray *steps, SlotIndex index, const char *path, ProtocolFormat format, gboolean writable, guint depth,
+           guint8 flags, GError **error)
+{
+  Step *step;
+  int fd = broker_open_medium (self->guard, self->record->name, &self->record->label, slot_kind (index), path, &writable, error);
+
+  if (fd < 0)
+    return FALSE;
+  step = machine_add_step (steps, MESSAGE_DRIVE, fd, -1);
+  step->message.drive.kind = (uint8_t) slot_kind (index);
+  step->message.drive.slot = (uint8_t) slot_position (index);
+  step->message.drive.format = (uint8_t) format;
+  step->message.drive.depth = depth;
+  step->message.drive.flags = (uint8_t) (flags | (writable ? 0 : DRIVE_READ_ONLY));
+  /* Floppies and CDs may be shared by readers that know no locks. */
+  return slot_kind (index) != DRIVE_DISK || broker_lock (fd, path, writable, error);
+}
+
+/* The disks that a linked clone's own lies over, read-only; named by the configuration, whatever the image says. */
+static gboolean
+add_bases (Machine *self, GArray *steps, const char *uuid, guint depth, GError **error)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  while (uuid)
+    {
+      const MachineRecord *base = NULL;
+
+      g_hash_table_iter_init (&iter, self->guard->machines);
+      while (!base && g_hash_table_iter_next (&iter, NULL, &value))
+        if (g_str_equal (machine_record (value)->uuid, uuid))
+          base = machine_record (value);
+      if (!base || !base->file || depth > PROTOCOL_MAX_DEPTH)
+        {
+          g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "VM \"%s\": the VM that its disk lies over is not in the library",
+                       self->record->name);
+          return FALSE;
+        }
+      if (!guard_decide (self->guard, CHANNEL_BASE_IMAGE, base->name, self->record->name, &base->label, &self->record->label, NULL, error)
+          || !vm_file_verify (self->guard, (MachineRecord *) base, NULL, error)
+          || !add_drive (self, steps, SLOT_DISK0, base->file, base->file_format, FALSE, depth++, 0, error))
+        return FALSE;
+      uuid = base->base;
+    }
+  return TRUE;
+}
+
+gboolean
+machine_add_own_drive (Machine *self, GArray *steps, GError **error)
+{
+  MachineRecord *record = self->record;
+  guint8 flags = record->encrypted ? DRIVE_ENCRYPTED : 0;
+
+  if (!record->file || (record->file_format == FORMAT_QCOW2 && !record->disk_bytes))
+    return TRUE;
+  if (record->encrypted && !self->keys)
+    {
+      g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "VM \"%s\" is encrypted: give its passphrase (--passphrase-file FILE)",
+                   record->name);
+      return FALSE;
+    }
+  if (record->encrypted)
+    {
+      Step *step = machine_add_step (steps, MESSAGE_DRIVE_KEY, -1, -1);
+
+      step->message.drive_key.kind = DRIVE_DISK;
+      step->message.drive_key.slot = (uint8_t) slot_position (SLOT_DISK0);
+      step->message.drive_key.n_key = sizeof self->keys->data;
+      memcpy (step->message.drive_key.key, self->keys->data, sizeof self->keys->data);
+    }
+  if (self->discard_changes)
+    {
+      int fd = vm_file_new_overlay (self->guard, record, error);
+      Step *step;
+
+      if (fd < 0)
+        return FALSE;
+      step = machine_add_step (steps, MESSAGE_DRIVE, fd, -1);
+      step->message.drive.kind = DRIVE_DISK;
+      step->message.drive.slot = (uint8_t) slot_position (SLOT_DISK0);
+      step->message.drive.format = FORMAT_QCOW2;
+      return add_drive (self, steps, SLOT_DISK0, record->file, record->file_format, FALSE, 1, 0, error)
+             && add_bases (self, steps, record->base, 2, error);
+    }
+  return add_drive (self, steps, SLOT_DISK0, record->file, record->file_format, TRUE, 0, flags, error)
+         && add_bases (self, steps, record->base, 1, error);
+}
+
+static gboolean
+claim_bases (Machine *self, GError **error)
+{
+  const char *uuid = self->record->base;
+  GHashTableIter iter;
+  gpointer value;
+
+  for (guint depth = 0; uuid && depth < PROTOCOL_MAX_DEPTH; depth++)
+    {
+      const char *next = NULL;
+
+      g_hash_table_iter_init (&iter, self->guard->machines);
+      while (g_hash_table_iter_next (&iter, NULL, &value))
+        if (g_str_equal (machine_record (value)->uuid, uuid))
+          {
+            next = machine_record (value)->base;
+            if (!media_claim (self->guard->media, machine_record (value)->file, self->record->name, FALSE, error))
+              return FALSE;
+          }
+      uuid = next;
+    }
+  return TRUE;
+}
+
+static gboolean
 add_drives (Machine *self, GArray *steps, GError **error)
 {
   MachineRecord *record = self->record;
 
+  if (record->file)
+    {
+      if (machine_linked_clone (self) && !self->discard_changes)
+        {
+          g_set_error (error, GUARD_ERROR, GUARD_ERROR_WRONG_STATE,
+                       "the linked clone \"%s\" lies over the disk of \"%s\", which must not change: start it with --discard-changes, or "
+                       "delete that clone", machine_linked_clone (self), record->name);
+          return FALSE;
+        }
+      if (!vm_file_verify (self->guard, record, self->keys, error)
+          || !media_claim (self->guard->media, record->file, record->name, !self->discard_changes, error)
+          || !claim_bases (self, error) || !machine_add_own_drive (self, steps, error))
+        return FALSE;
+    }
   for (int i = 0; i < N_SLOTS; i++)
     {
       Slot *slot = &record->slots[i];
-      gboolean own = i == SLOT_DISK0 && record->file;
-      const char *path = own ? record->file : slot->path;
-      ProtocolDrive kind = slot_kind ((SlotIndex) i);
-      gboolean writable = own || !slot->read_only;
-      guint8 key[64];
-      guint n_key = 0;
-      Step *step;
-      int fd;
 
-      if (!path)
+      if (!slot->path || (i == SLOT_DISK0 && record->file))
         continue;
-      if (own && !vm_file_verify (self->guard, record, self->passphrase, key, &n_key, error))
+      if (!add_drive (self, steps, (SlotIndex) i, slot->path, slot->format, !slot->read_only, 0, 0, error)
+          || !media_claim (self->guard->media, slot->path, record->name, !slot->read_only, error))
         return FALSE;
-      fd = broker_open_medium (self->guard, record->name, &record->label, kind, path, &writable, error);
-      if (fd < 0)
-        return FALSE;
-      if (!media_claim (self->guard->media, path, record->name, writable, error))
-        {
-          close (fd);
-          return FALSE;
-        }
-      if (n_key)
-        {
-          step = add_step (steps, MESSAGE_DRIVE_KEY, -1, -1);
-          step->message.drive_key.kind = (uint8_t) kind;
-          step->message.drive_key.slot = (uint8_t) slot_position ((SlotIndex) i);
-          step->message.drive_key.n_key = (uint16_t) n_key;
-          memcpy (step->message.drive_key.key, key, n_key);
-          explicit_bzero (key, sizeof key);
-        }
-      step = add_step (steps, MESSAGE_DRIVE, fd, -1);
-      step->message.drive.kind = (uint8_t) kind;
-      step->message.drive.slot = (uint8_t) slot_position ((SlotIndex) i);
-      step->message.drive.format = (uint8_t) (own ? record->file_format : slot->format);
-      step->message.drive.flags = (uint8_t) ((writable ? 0 : DRIVE_READ_ONLY) | (n_key ? DRIVE_ENCRYPTED : 0)
-                                             | (self->discard_changes && own ? DRIVE_DISCARD_CHANGES : 0));
     }
   return TRUE;
 }
@@ -522,7 +627,7 @@ add_ports (Machine *self, GArray *steps, GError **error)
           self->serial_spool[i] = spool_new (self->guard, record->name, &record->label, CHANNEL_SERIAL_OUT, port, &fd, error);
           if (!self->serial_spool[i])
             return FALSE;
-          step = add_step (steps, MESSAGE_SERIAL, fd, -1);
+          step = machine_add_step (steps, MESSAGE_SERIAL, fd, -1);
           step->message.port.kind = PORT_FILE;
         }
       else if (g_str_equal (record->serial[i], "console"))
@@ -532,7 +637,7 @@ add_ports (Machine *self, GArray *steps, GError **error)
           if (!broker_socket_pair (SOCK_STREAM, ends, error))
             return FALSE;
           self->serial_fd[i] = ends[0];
-          step = add_step (steps, MESSAGE_SERIAL, ends[1], -1);
+          step = machine_add_step (steps, MESSAGE_SERIAL, ends[1], -1);
           step->message.port.kind = PORT_SOCKET;
         }
       if (step)
@@ -547,7 +652,41 @@ add_ports (Machine *self, GArray *steps, GError **error)
                                  &fd, error);
       if (!self->printer)
         return FALSE;
-      add_step (steps, MESSAGE_PARALLEL, fd, -1)->message.port.kind = printer ? PORT_PRINTER : PORT_FILE;
+      machine_add_step (steps, MESSAGE_PARALLEL, fd, -1)->message.port.kind = printer ? PORT_PRINTER : PORT_FILE;
+    }
+  return TRUE;
+}
+
+static gboolean
+add_folders (Machine *self, GArray *steps, GError **error)
+{
+  MachineRecord *record = self->record;
+
+  for (guint i = 0; record->folders[i]; i++)
+    {
+      gboolean writable;
+      Step *step;
+      int directory, socket;
+
+      if (!folders_check (self->guard->folders, record->folders[i], record->name, &record->label, &writable, error))
+        return FALSE;
+      if (i >= PROTOCOL_FOLDERS || strlen (record->folders[i]) > 32)
+        {
+          g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED,
+                       "folder \"%s\": a machine has at most %d shared folders, with names of at most 32 bytes", record->folders[i],
+                       PROTOCOL_FOLDERS);
+          return FALSE;
+        }
+      directory = broker_open_folder (folders_path (self->guard->folders, record->folders[i]), error);
+      if (directory < 0)
+        return FALSE;
+      self->folders[i] = folder_process_spawn (directory, writable, &socket, error);
+      close (directory);
+      if (!self->folders[i])
+        return FALSE;
+      step = machine_add_step (steps, MESSAGE_FOLDER, socket, -1);
+      step->message.folder.index = (uint8_t) i;
+      memcpy (step->message.folder.tag, record->folders[i], strlen (record->folders[i]));
     }
   return TRUE;
 }
@@ -574,57 +713,50 @@ prepare (Machine *self, GArray *steps, GError **error)
     }
   if (!guard_record (guard, "start", record->name, record->file, NULL, error))
     return FALSE;
-  for (guint i = 0; record->folders[i]; i++)
-    {
-      gboolean writable;
-
-      if (!folders_check (guard->folders, record->folders[i], record->name, &record->label, &writable, error))
-        return FALSE;
-    }
-  step = add_step (steps, MESSAGE_CONFIGURE, -1, -1);
+  step = machine_add_step (steps, MESSAGE_CONFIGURE, -1, -1);
   fill_configure (self, &step->message.configure);
   memory = broker_memory_file ("bulkhead-memory", (guint64) (record->memory_mib + PROTOCOL_EXTRA_MEMORY) << 20, error);
   if (memory < 0)
     return FALSE;
-  add_step (steps, MESSAGE_MEMORY, memory, -1);
+  machine_add_step (steps, MESSAGE_MEMORY, memory, -1);
   self->display_fd = broker_memory_file ("bulkhead-display", DISPLAY_FILE_BYTES, error);
   self->sound_fd = self->display_fd < 0 ? -1 : broker_memory_file ("bulkhead-sound", SOUND_RING_BYTES, error);
   self->frame_fd = self->sound_fd < 0 ? -1 : broker_event (error);
   if (self->frame_fd < 0)
     return FALSE;
-  add_step (steps, MESSAGE_DISPLAY, fcntl (self->display_fd, F_DUPFD_CLOEXEC, 3), fcntl (self->frame_fd, F_DUPFD_CLOEXEC, 3));
+  machine_add_step (steps, MESSAGE_DISPLAY, fcntl (self->display_fd, F_DUPFD_CLOEXEC, 3), fcntl (self->frame_fd, F_DUPFD_CLOEXEC, 3));
   if (record->sound && guard_decide (guard, CHANNEL_SOUND_OUT, record->name, "user", &record->label, &record->label, NULL, error))
-    add_step (steps, MESSAGE_SOUND, fcntl (self->sound_fd, F_DUPFD_CLOEXEC, 3), -1);
+    machine_add_step (steps, MESSAGE_SOUND, fcntl (self->sound_fd, F_DUPFD_CLOEXEC, 3), -1);
   else if (record->sound)
     return FALSE;
   firmware = broker_open_firmware ("bios-256k.bin", error);
   if (firmware < 0)
     return FALSE;
-  add_step (steps, MESSAGE_FIRMWARE, firmware, -1);
+  machine_add_step (steps, MESSAGE_FIRMWARE, firmware, -1);
   vga = broker_open_firmware ("vgabios-stdvga.bin", error);
   if (vga < 0)
     return FALSE;
-  add_step (steps, MESSAGE_VGA_FIRMWARE, vga, -1);
-  if (!add_drives (self, steps, error) || !add_ports (self, steps, error))
+  machine_add_step (steps, MESSAGE_VGA_FIRMWARE, vga, -1);
+  if (!machine_read_state (self, error) || !add_drives (self, steps, error) || !add_ports (self, steps, error)
+      || !add_folders (self, steps, error))
     return FALSE;
   if (record->network)
     {
       fd = networks_connect (guard->networks, record->network, record->name, &record->label, error);
       if (fd < 0)
         return FALSE;
-      step = add_step (steps, MESSAGE_NETWORK, fd, -1);
+      step = machine_add_step (steps, MESSAGE_NETWORK, fd, -1);
       memcpy (step->message.network.mac, record->mac, sizeof record->mac);
     }
   if (self->state == STATE_SUSPENDED && !self->discard_state)
     {
-      g_autofree char *path = machine_state_path (self, error);
-
-      if (!path || !guard_decide (guard, CHANNEL_STATE_RESTORE, record->name, path, &record->label, &record->label, NULL, error))
-        return FALSE;
-      fd = broker_open_own (path, FALSE, error);
-      if (fd < 0)
-        return FALSE;
-      add_step (steps, MESSAGE_LOAD_STATE, fd, -1);
+      if (self->discard_changes)
+        {
+          g_set_error (error, GUARD_ERROR, GUARD_ERROR_WRONG_STATE, "VM \"%s\" is suspended: resume it, or give --discard-state as well",
+                       record->name);
+          return FALSE;
+        }
+      return machine_add_state (self, steps, error);
     }
   return TRUE;
 }
@@ -675,45 +807,41 @@ run_done (MachineProcess *process, const MachineReply *reply, const GError *erro
       return;
     }
   self->record->used = g_get_real_time () / G_USEC_PER_SEC;
-  if (!g_str_equal (self->record->state, "off"))
-    {
-      g_autofree char *path = machine_state_path (self, NULL);
-
-      /* The saved memory is used up; a second resume from it would not fit the disk any more. */
-      if (path)
-        unlink (path);
-      g_free (self->record->state);
-      self->record->state = g_strdup ("off");
-    }
+  machine_state_used (self);
   store_save (self->guard->store, self->record, NULL);
-  set_state (self, STATE_RUNNING);
+  machine_set_state (self, STATE_RUNNING);
   call_finish (call, NULL);
+}
+
+void
+machine_send_steps (Machine *self, GArray *steps, MachineReplyFunc reply, gpointer data)
+{
+  for (guint i = 0; i < steps->len; i++)
+    {
+      Step *step = &g_array_index (steps, Step, i);
+
+      machine_process_request (self->process, step->type, step->message.bytes + sizeof (MessageHeader), step->fds,
+                               step->type == MESSAGE_LOAD_STATE ? REQUEST_LONG_SECONDS : REQUEST_SECONDS, reply, data);
+      for (guint k = 0; k < PROTOCOL_MAX_FDS; k++)
+        step->fds[k] = -1;
+    }
 }
 
 void
 machine_start (Machine *self, GVariant *options, MachineFunc done, gpointer data)
 {
-  g_autoptr (GArray) steps = g_array_new (FALSE, TRUE, sizeof (Step));
+  g_autoptr (GArray) steps = machine_steps_new ();
   g_autofree char *program = NULL;
   GError *error = NULL;
-  GVariant *passphrase;
-  gboolean resume = FALSE, keep = TRUE;
+  gboolean keep = TRUE;
   Call *call;
 
-  g_array_set_clear_func (steps, step_clear);
   if (self->process)
     {
-      call_fail (done, self, wrong_state (self, "started"), data);
+      call_fail (done, self, machine_wrong_state (self, "started"), data);
       return;
     }
   machine_forget_warnings (self);
-  passphrase = options ? g_variant_lookup_value (options, "passphrase", G_VARIANT_TYPE_BYTESTRING) : NULL;
-  g_clear_pointer (&self->passphrase, g_bytes_unref);
-  if (passphrase)
-    {
-      self->passphrase = g_variant_get_data_as_bytes (passphrase);
-      g_variant_unref (passphrase);
-    }
   self->discard_state = FALSE;
   if (options)
     {
@@ -725,7 +853,7 @@ machine_start (Machine *self, GVariant *options, MachineFunc done, gpointer data
   if (!program)
     error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "%s does not lie beside the guard; reinstall or rebuild Bulkhead",
                          self->guard->monitor);
-  if (!error && prepare (self, steps, &error))
+  if (!error && machine_take_keys (self, options, &error) && prepare (self, steps, &error))
     self->process = machine_process_spawn (program, &process_events, self, &error);
   if (!self->process)
     {
@@ -741,17 +869,11 @@ machine_start (Machine *self, GVariant *options, MachineFunc done, gpointer data
   g_clear_pointer (&self->error, g_free);
   self->stopping = self->suspended = FALSE;
   call = call_new (self, done, data);
-  for (guint i = 0; i < steps->len; i++)
-    {
-      Step *step = &g_array_index (steps, Step, i);
-
-      resume |= step->type == MESSAGE_LOAD_STATE;
-      machine_process_request (self->process, step->type, step->message.bytes + sizeof (MessageHeader), step->fds,
-                               step->type == MESSAGE_LOAD_STATE ? REQUEST_LONG_SECONDS : REQUEST_SECONDS, step_done, call);
-      for (guint k = 0; k < PROTOCOL_MAX_FDS; k++)
-        step->fds[k] = -1;
-    }
-  machine_process_request (self->process, resume ? MESSAGE_RESUME : MESSAGE_RUN, NULL, NULL, REQUEST_SECONDS * 2, run_done, call);
+  machine_send_steps (self, steps, step_done, call);
+  if (self->state == STATE_SUSPENDED && !self->discard_state)
+    machine_resume_suspended (self, step_done, run_done, call);
+  else
+    machine_process_request (self->process, MESSAGE_RUN, NULL, NULL, REQUEST_SECONDS * 2, run_done, call);
   activity (self);
 }
 
@@ -762,7 +884,7 @@ machine_stop (Machine *self, gboolean force, MachineFunc done, gpointer data)
 {
   if (!self->process)
     {
-      call_fail (done, self, wrong_state (self, "stopped"), data);
+      call_fail (done, self, machine_wrong_state (self, "stopped"), data);
       return;
     }
   if (!force)
@@ -772,7 +894,7 @@ machine_stop (Machine *self, gboolean force, MachineFunc done, gpointer data)
     }
   guard_record (self->guard, "stop", self->record->name, NULL, "force", NULL);
   self->stopping = TRUE;
-  wait_for_end (self, done, data);
+  machine_wait_for_end (self, done, data);
   machine_process_request (self->process, MESSAGE_STOP, NULL, NULL, REQUEST_SECONDS, NULL, NULL);
 }
 
@@ -800,9 +922,9 @@ machine_command (Machine *self, MessageType type, const char *text, MachineFunc 
   MsgText message;
   GError *error = NULL;
 
-  if (!self->process || self->state == STATE_OFF || self->state == STATE_CRASHED
+  if (!self->process || self->busy || self->state == STATE_OFF || self->state == STATE_CRASHED
       || ((type == MESSAGE_KEYS || type == MESSAGE_TYPE) && self->state != STATE_RUNNING))
-    error = wrong_state (self, type == MESSAGE_KEYS || type == MESSAGE_TYPE ? "typed at" : "commanded");
+    error = machine_wrong_state (self, type == MESSAGE_KEYS || type == MESSAGE_TYPE ? "typed at" : "commanded");
   else if (text && !fill_text (&message, text))
     error = g_error_new (GUARD_ERROR, GUARD_ERROR_USAGE, "more than %d bytes", PROTOCOL_TEXT_BYTES - 1);
   else
@@ -822,9 +944,9 @@ machine_pause (Machine *self, MachineFunc done, gpointer data)
 {
   Call *call;
 
-  if (!self->process || self->state != STATE_RUNNING)
+  if (!self->process || self->busy || self->state != STATE_RUNNING)
     {
-      call_fail (done, self, wrong_state (self, "paused"), data);
+      call_fail (done, self, machine_wrong_state (self, "paused"), data);
       return;
     }
   call = call_new (self, done, data);
@@ -843,88 +965,15 @@ machine_resume (Machine *self, GVariant *options, MachineFunc done, gpointer dat
       machine_start (self, options, done, data);
       return;
     }
-  if (!self->process || self->state != STATE_PAUSED)
+  if (!self->process || self->busy || self->state != STATE_PAUSED)
     {
-      call_fail (done, self, wrong_state (self, "resumed"), data);
+      call_fail (done, self, machine_wrong_state (self, "resumed"), data);
       return;
     }
   call = call_new (self, done, data);
   call->has_next = TRUE;
   call->next = STATE_RUNNING;
   machine_process_request (self->process, MESSAGE_RESUME, NULL, NULL, REQUEST_SECONDS, call_replied, call);
-}
-
-char *
-machine_state_path (Machine *self, GError **error)
-{
-  g_autofree char *folder = guard_folder (self->guard, "states", error);
-  g_autofree char *name = g_strconcat (self->record->uuid, ".state", NULL);
-
-  return folder ? g_build_filename (folder, name, NULL) : NULL;
-}
-
-static void
-suspend_saved (MachineProcess *process, const MachineReply *reply, const GError *error, gpointer data)
-{
-  Call *call = data;
-  Machine *self = call->machine;
-  g_autoptr (GError) local = NULL;
-
-  if (!error && (fsync (call->state_fd) < 0))
-    {
-      local = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "the state cannot be made durable: %s", g_strerror (errno));
-      error = local;
-    }
-  if (!error)
-    {
-      g_autofree char *old = g_steal_pointer (&self->record->state);
-
-      self->record->state = g_strdup ("suspended");
-      if (!store_save (self->guard->store, self->record, &local))
-        {
-          g_free (self->record->state);
-          self->record->state = g_steal_pointer (&old);
-          error = local;
-        }
-    }
-  if (error)
-    {
-      if (self->process)
-        set_state (self, STATE_PAUSED);
-      call_finish (call, error);
-      return;
-    }
-  self->suspended = self->stopping = TRUE;
-  wait_for_end (self, call->done, call->data);
-  machine_process_request (self->process, MESSAGE_STOP, NULL, NULL, REQUEST_SECONDS, NULL, NULL);
-  call->done = NULL;
-  call_finish (call, NULL);
-}
-
-void
-machine_suspend (Machine *self, MachineFunc done, gpointer data)
-{
-  g_autofree char *path = NULL;
-  GError *error = NULL;
-  Call *call;
-  int fd = -1;
-
-  if (!self->process || (self->state != STATE_RUNNING && self->state != STATE_PAUSED))
-    error = wrong_state (self, "suspended");
-  else
-    path = machine_state_path (self, &error);
-  if (path && guard_record (self->guard, "suspend", self->record->name, path, NULL, &error))
-    fd = broker_open_own (path, TRUE, &error);
-  if (fd < 0)
-    {
-      call_fail (done, self, error, data);
-      return;
-    }
-  call = call_new (self, done, data);
-  call->state_fd = fcntl (fd, F_DUPFD_CLOEXEC, 3);
-  if (self->state == STATE_RUNNING)
-    machine_process_request (self->process, MESSAGE_PAUSE, NULL, NULL, REQUEST_SECONDS, NULL, NULL);
-  machine_process_request (self->process, MESSAGE_SAVE_STATE, NULL, &fd, REQUEST_LONG_SECONDS, suspend_saved, call);
 }
 
 static void
@@ -947,7 +996,7 @@ machine_screen_text (Machine *self, MachineLinesFunc done, gpointer data)
 
   if (!self->process || (self->state != STATE_RUNNING && self->state != STATE_PAUSED))
     {
-      g_autoptr (GError) error = wrong_state (self, "read");
+      g_autoptr (GError) error = machine_wrong_state (self, "read");
 
       done (self, NULL, error, data);
       return;
@@ -989,7 +1038,7 @@ machine_statistics (Machine *self, MachineStatsFunc done, gpointer data)
 
   if (!self->process || (self->state != STATE_RUNNING && self->state != STATE_PAUSED))
     {
-      g_autoptr (GError) error = wrong_state (self, "measured");
+      g_autoptr (GError) error = machine_wrong_state (self, "measured");
 
       done (self, NULL, error, data);
       return;
@@ -1150,7 +1199,7 @@ machine_open_console (Machine *self, Console *ret_console, GError **error)
 
   if (!self->process || self->display_fd < 0)
     {
-      g_propagate_error (error, wrong_state (self, "watched"));
+      g_propagate_error (error, machine_wrong_state (self, "watched"));
       return FALSE;
     }
   if (!machine_may_watch (self, "console", error) || !broker_socket_pair (SOCK_SEQPACKET, ends, error))
@@ -1178,7 +1227,7 @@ machine_open_serial (Machine *self, guint port, GError **error)
 {
   if (!self->process)
     {
-      g_propagate_error (error, wrong_state (self, "connected to"));
+      g_propagate_error (error, machine_wrong_state (self, "connected to"));
       return -1;
     }
   if (port >= SERIAL_PORTS || self->serial_fd[port] < 0)
@@ -1190,48 +1239,4 @@ machine_open_serial (Machine *self, guint port, GError **error)
   if (!machine_may_watch (self, "serial console", error))
     return -1;
   return fcntl (self->serial_fd[port], F_DUPFD_CLOEXEC, 3);
-}
-
-/* ------------------------------------------------------------------------------------------------ snapshots */
-
-static gboolean
-snapshot_off (Machine *self, const char *verb, const char *name, const char *argument, GError **error)
-{
-  int state_fd = -1;
-  gboolean good;
-
-  if (g_str_equal (verb, "take"))
-    good = vm_file_take_snapshot (self->guard, self->record, name, argument, -1, error);
-  else if (g_str_equal (verb, "revert"))
-    good = vm_file_revert_snapshot (self->guard, self->record, name, &state_fd, error);
-  else if (g_str_equal (verb, "delete"))
-    good = vm_file_delete_snapshot (self->guard, self->record, name, error);
-  else
-    good = vm_file_rename_snapshot (self->guard, self->record, name, argument, error);
-  clear_fd (&state_fd);
-  return good && store_save (self->guard->store, self->record, error);
-}
-
-void
-machine_snapshot (Machine *self, const char *verb, const char *name, const char *argument, MachineFunc done, gpointer data)
-{
-  g_autoptr (GError) error = NULL;
-  PolicyChannel channel = g_str_equal (verb, "revert") ? CHANNEL_STATE_RESTORE : CHANNEL_SNAPSHOT;
-
-  if (store_check_name (name, &error) && g_str_equal (verb, "rename"))
-    store_check_name (argument, &error);
-  if (error)
-    {
-      done (self, error, data);
-      return;
-    }
-  if (!self->record->file)
-    g_set_error (&error, GUARD_ERROR, GUARD_ERROR_FAILED, "VM \"%s\" has no file of its own to keep snapshots in", self->record->name);
-  else if (self->process)
-    g_propagate_error (&error, wrong_state (self, "snapshot"));
-  else if (guard_decide (self->guard, channel, self->record->name, name, &self->record->label, &self->record->label, NULL, &error))
-    snapshot_off (self, verb, name, argument, &error);
-  if (!error)
-    machine_changed (self);
-  done (self, error, data);
 }

@@ -39,6 +39,10 @@ Machine *machine_clone (Machine *self, const char *new_name, GVariant *options, 
 Machine *machine_import (Guard *guard, const char *path, GVariant *options, GError **error);
 gboolean machine_export (Machine *self, const char *path, GVariant *options, GError **error);
 GVariant *machine_list_snapshots (Machine *self, GError **error);
+/* a{sv} of CheckMachine, floating. */
+GVariant *machine_check (Machine *self, GVariant *options, GError **error);
+/* Keeps the keys of an encrypted machine for a minute: for what follows. */
+gboolean machine_unlock (Machine *self, GVariant *options, GError **error);
 
 /* Running. */
 void machine_start (Machine *self, GVariant *options, MachineFunc done, gpointer data);

@@ -45,7 +45,7 @@ idle_over (gpointer user_data)
 
   program->idle = 0;
   /* From here on nobody new can come; whoever came in this very moment starts the next guard. */
-  unlink (service_socket (program->service));
+  service_close (program->service);
   g_main_loop_quit (program->loop);
   return G_SOURCE_REMOVE;
 }
@@ -209,12 +209,6 @@ main (int argc, char **argv)
   changed (&program);
   g_main_loop_run (program.loop);
 
-  {
-    struct stat now;
-
-    if (lstat (service_socket (program.service), &now) == 0 && now.st_ino == program.socket.st_ino)
-      unlink (service_socket (program.service));
-  }
   service_free (program.service);
   guard_free (program.guard);
   g_main_loop_unref (program.loop);

@@ -2,7 +2,10 @@
 #include "networks.h"
 
 #include "machine.h"
+#include "network-process.h"
 #include "store.h"
+
+#include <netinet/in.h>
 
 #include <string.h>
 
@@ -12,6 +15,9 @@ typedef struct
   Label    label;
   gboolean nat;
   char   **forwards;
+  NetworkProcess *process;      /* NULL while no machine is connected */
+  GHashTable *cables;           /* name of a machine → its port (GUINT_TO_POINTER) */
+  Guard  *guard;
 } Network;
 
 struct Networks
@@ -26,9 +32,21 @@ network_free (gpointer pointer)
 {
   Network *network = pointer;
 
+  network_process_free (network->process);
+  g_hash_table_unref (network->cables);
   g_free (network->name);
   g_strfreev (network->forwards);
   g_free (network);
+}
+
+static Network *
+network_new (Guard *guard)
+{
+  Network *network = g_new0 (Network, 1);
+
+  network->guard = guard;
+  network->cables = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  return network;
 }
 
 Networks *
@@ -47,7 +65,7 @@ networks_new (Guard *guard, GError **error)
   groups = g_key_file_get_groups (file, NULL);
   for (guint i = 0; groups[i]; i++)
     {
-      Network *network = g_new0 (Network, 1);
+      Network *network = network_new (guard);
       g_autofree char *label = g_key_file_get_string (file, groups[i], "label", NULL);
 
       network->name = g_key_file_get_string (file, groups[i], "name", NULL);
@@ -170,7 +188,7 @@ networks_create (Networks *self, const char *name, const Label *label, gboolean 
     return FALSE;
   if (!guard_record (self->guard, "network-create", "user", name, text, error))
     return FALSE;
-  network = g_new0 (Network, 1);
+  network = network_new (self->guard);
   network->name = g_strdup (name);
   network->label = *label;
   network->nat = nat;
@@ -206,11 +224,43 @@ networks_delete (Networks *self, const char *name, GError **error)
   return save (self, error);
 }
 
+static void
+process_ended (NetworkProcess *process, const char *why, gpointer data)
+{
+  Network *network = data;
+
+  guard_record (network->guard, "network-failed", network->name, NULL, why, NULL);
+  network->process = NULL;
+  g_hash_table_remove_all (network->cables);
+  network_process_free (process);
+}
+
+/* tcp|udp:HOSTPORT:…:GUESTPORT, checked when the network was made. */
+static gboolean
+add_forwards (Network *network, GError **error)
+{
+  for (guint i = 0; network->forwards && network->forwards[i]; i++)
+    {
+      g_auto (GStrv) parts = g_strsplit (network->forwards[i], ":", -1);
+      guint n = g_strv_length (parts);
+
+      if (!guard_decide (network->guard, CHANNEL_PORT_FORWARD, network->name, "host", &network->label, &network->guard->uplink,
+                         NULL, error)
+          || !check_forward (network->forwards[i], error)
+          || !network_process_forward (network->process, g_str_equal (parts[0], "tcp") ? IPPROTO_TCP : IPPROTO_UDP,
+                                       (guint16) g_ascii_strtoull (parts[1], NULL, 10),
+                                       (guint16) g_ascii_strtoull (parts[n - 1], NULL, 10), error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 int
 networks_connect (Networks *self, const char *name, const char *machine, const Label *label, GError **error)
 {
   Network *network = find (self, name, NULL);
-  g_autofree char *program = NULL;
+  guint port;
+  int fd;
 
   if (!network)
     {
@@ -222,16 +272,44 @@ networks_connect (Networks *self, const char *name, const char *machine, const L
   if (network->nat
       && !guard_decide (self->guard, CHANNEL_NAT, name, "uplink", &network->label, &self->guard->uplink, NULL, error))
     return -1;
-  program = machine_find_program ("bulkhead-network");
-  if (!program)
+  networks_disconnect (self, machine);
+  if (!network->process)
     {
-      g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED,
-                   "network \"%s\" cannot be connected: bulkhead-network is not installed; detach the machine "
-                   "(set %s --network \"\")", name, machine);
-      return -1;
+      network->process = network_process_spawn (network->nat, process_ended, network, error);
+      if (!network->process)
+        {
+          g_prefix_error (error, "network \"%s\": ", name);
+          return -1;
+        }
+      if (!add_forwards (network, error))
+        {
+          g_clear_pointer (&network->process, network_process_free);
+          return -1;
+        }
     }
-  g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "network \"%s\": %s does not speak this guard's protocol", name, program);
-  return -1;
+  fd = network_process_join (network->process, &port, error);
+  if (fd >= 0)
+    g_hash_table_replace (network->cables, g_strdup (machine), GUINT_TO_POINTER (port));
+  else if (g_hash_table_size (network->cables) == 0)
+    g_clear_pointer (&network->process, network_process_free);
+  return fd;
+}
+
+void
+networks_disconnect (Networks *self, const char *machine)
+{
+  for (guint i = 0; i < self->networks->len; i++)
+    {
+      Network *network = self->networks->pdata[i];
+      gpointer port;
+
+      if (!g_hash_table_lookup_extended (network->cables, machine, NULL, &port))
+        continue;
+      g_hash_table_remove (network->cables, machine);
+      guard_record (self->guard, "network-leave", machine, network->name, NULL, NULL);
+      if (network->process && network_process_leave (network->process, GPOINTER_TO_UINT (port)) == 0)
+        g_clear_pointer (&network->process, network_process_free);
+    }
 }
 
 GVariant *
@@ -259,6 +337,9 @@ networks_list (Networks *self)
       guard_describe_label (self->guard, &row, "", &network->label);
       g_variant_builder_add (&row, "{sv}", "nat", g_variant_new_boolean (network->nat));
       g_variant_builder_add (&row, "{sv}", "machines", g_variant_builder_end (&machines));
+      g_variant_builder_add (&row, "{sv}", "connected", g_variant_new_uint32 (g_hash_table_size (network->cables)));
+      g_variant_builder_add (&row, "{sv}", "pid",
+                             g_variant_new_int32 (network->process ? network_process_pid (network->process) : 0));
       g_variant_builder_add (&row, "{sv}", "forwards",
                              g_variant_new_strv ((const char *const *) network->forwards, network->forwards ? -1 : 0));
       g_variant_builder_add_value (&rows, g_variant_builder_end (&row));

@@ -18,6 +18,9 @@ gboolean networks_delete (Networks *self, const char *name, GError **error);
 /* Connects a machine: a packet socket for its monitor, decided anew; -1 on failure. */
 int networks_connect (Networks *self, const char *name, const char *machine, const Label *label, GError **error);
 
+/* The machine has stopped: its cable is pulled out of whatever it was in.  The last one ends the network's process. */
+void networks_disconnect (Networks *self, const char *machine);
+
 GVariant *networks_list (Networks *self);
 
 G_END_DECLS

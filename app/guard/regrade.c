@@ -105,8 +105,10 @@ regrades_request (Regrades *self, const char *path, const Label *to, const char 
       g_set_error_literal (error, GUARD_ERROR, GUARD_ERROR_USAGE, "a regrade needs a reason of at most 1000 bytes");
       return NULL;
     }
-  fd = open (resolved, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  digest = fd < 0 ? NULL : files_digest_fd (fd);
+  fd = broker_open_source (resolved, error);
+  if (fd < 0)
+    return NULL;
+  digest = files_digest_fd (fd);
   if (!digest)
     {
       g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s: %s", resolved, g_strerror (errno));
@@ -155,13 +157,10 @@ make_copy (Regrades *self, const char *id, const char *path, const char *digest,
   if (!regraded || !files_private_folder (regraded, error))
     return NULL;
   target = g_build_filename (regraded, name, NULL);
-  from = open (path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-  copy = from < 0 ? -1 : open (target, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  from = broker_open_source (path, error);
+  copy = from < 0 ? -1 : broker_create (target, error);
   if (copy < 0)
-    {
-      g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s cannot be copied: %s", path, g_strerror (errno));
-      return NULL;
-    }
+    return NULL;
   /* The digest of the copy counts: what was approved is what gets the label, whoever writes to the original meanwhile. */
   if (disk_tools_copy (from, "raw", copy, "raw", error))
     {

@@ -106,7 +106,7 @@ roles_check (Roles *self, GBytes *passphrase, GError **error)
       return FALSE;
     }
   for (guint i = 0; salt_text && strlen (salt_text) == 2 * SALT_BYTES && i < SALT_BYTES; i++)
-    salt[i] = (guint8) ((g_ascii_xdigit_value (salt_text[2 * i]) << 4) | g_ascii_xdigit_value (salt_text[2 * i + 1]));
+    salt[i] = (guint8) ((guint) g_ascii_xdigit_value (salt_text[2 * i]) << 4 | (guint) g_ascii_xdigit_value (salt_text[2 * i + 1]));
   if (!stretch (passphrase, salt, hash, error))
     return FALSE;
   given = files_hex (hash, sizeof hash);

@@ -96,12 +96,12 @@ done_described (Machine *machine, const GError *error, gpointer data)
 }
 
 static void
-answer_bool (GDBusMethodInvocation *invocation, gboolean good, const GError *error)
+answer_bool (GDBusMethodInvocation *invocation, gboolean good, GError *const *error)
 {
   if (good)
     g_dbus_method_invocation_return_value (invocation, NULL);
   else
-    refuse (invocation, error);
+    refuse (invocation, *error);
 }
 
 #define HANDLER(name, ...) \
@@ -283,7 +283,7 @@ HANDLER (delete_machine, const char *name, GVariant *options)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_delete (machine, options, &error), error);
+    answer_bool (invocation, machine_delete (machine, options, &error), &error);
   return TRUE;
 }
 
@@ -293,7 +293,7 @@ HANDLER (rename_machine, const char *name, const char *new_name)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_rename (machine, new_name, &error), error);
+    answer_bool (invocation, machine_rename (machine, new_name, &error), &error);
   return TRUE;
 }
 
@@ -331,7 +331,7 @@ HANDLER (export_machine, const char *name, const char *path, GVariant *options)
   g_autoptr (GError) error = NULL;
 
   if (machine)
-    answer_bool (invocation, machine_export (machine, path, options, &error), error);
+    answer_bool (invocation, machine_export (machine, path, options, &error), &error);
   return TRUE;
 }
 
@@ -369,13 +369,12 @@ convert (Guard *guard, const char *source, const char *target, GVariant *options
   in = broker_open_own (resolved, FALSE, error);
   if (in < 0)
     return FALSE;
-  out = open (target, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (out < 0 || media_is_registered (guard->media, target, out))
+  out = broker_open_target (target, error);
+  if (out < 0)
+    return FALSE;
+  if (media_is_registered (guard->media, target, out))
     {
-      if (out >= 0)
-        guard_refuse (guard, "export", "user", target, error, "the target is a registered medium");
-      else
-        g_set_error (error, GUARD_ERROR, GUARD_ERROR_FAILED, "%s cannot be written: %s", target, g_strerror (errno));
+      guard_refuse (guard, "export", "user", target, error, "the target is a registered medium");
       return FALSE;
     }
   if (ftruncate (out, 0) < 0)
@@ -393,7 +392,7 @@ HANDLER (convert, const char *source, const char *target, GVariant *options)
 
   if (!g_path_is_absolute (target))
     error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_USAGE, "the target needs an absolute path");
-  answer_bool (invocation, !error && convert (self->guard, source, target, options, &error), error);
+  answer_bool (invocation, !error && convert (self->guard, source, target, options, &error), &error);
   return TRUE;
 }
 
@@ -401,14 +400,25 @@ HANDLER (check_machine, const char *name, GVariant *options)
 {
   Machine *machine = find (user_data, invocation, name);
   g_autoptr (GError) error = NULL;
+  GVariant *result;
 
   if (!machine)
     return TRUE;
-  if (!machine_record (machine)->file)
-    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "VM \"%s\" has no file to check", name);
+  result = machine_check (machine, options, &error);
+  if (result)
+    bh_guard1_complete_check_machine (skeleton, invocation, result);
   else
-    error = g_error_new (GUARD_ERROR, GUARD_ERROR_FAILED, "a raw image has nothing to check");
-  refuse (invocation, error);
+    refuse (invocation, error);
+  return TRUE;
+}
+
+HANDLER (unlock_machine, const char *name, GVariant *options)
+{
+  Machine *machine = find (user_data, invocation, name);
+  g_autoptr (GError) error = NULL;
+
+  if (machine)
+    answer_bool (invocation, machine_unlock (machine, options, &error), &error);
   return TRUE;
 }
 
@@ -618,7 +628,7 @@ HANDLER (screenshot, GUnixFDList *fds_in, const char *name, GVariant *options)
       if (!g_path_is_absolute (path))
         error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_USAGE, "the picture needs an absolute path");
       else if (files_replace (path, g_bytes_get_data (png, NULL), g_bytes_get_size (png), &error))
-        fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+        fd = broker_memory_file ("bulkhead-nothing", 0, &error);
     }
   else if (png)
     fd = png_file (png, &error);
@@ -852,7 +862,7 @@ HANDLER (create_network, const char *name, GVariant *options)
   answer_bool (invocation,
                option_label (self->guard, options, &label, &error)
                  && networks_create (self->guard->networks, name, &label, nat, forwards, &error),
-               error);
+               &error);
   return TRUE;
 }
 
@@ -861,7 +871,7 @@ HANDLER (delete_network, const char *name)
   Service *self = user_data;
   g_autoptr (GError) error = NULL;
 
-  answer_bool (invocation, networks_delete (self->guard->networks, name, &error), error);
+  answer_bool (invocation, networks_delete (self->guard->networks, name, &error), &error);
   return TRUE;
 }
 
@@ -882,7 +892,7 @@ HANDLER (add_folder, const char *name, const char *path, GVariant *options)
   answer_bool (invocation,
                option_label (self->guard, options, &label, &error)
                  && folders_add (self->guard->folders, name, path, &label, &error),
-               error);
+               &error);
   return TRUE;
 }
 
@@ -891,7 +901,7 @@ HANDLER (remove_folder, const char *name)
   Service *self = user_data;
   g_autoptr (GError) error = NULL;
 
-  answer_bool (invocation, folders_remove (self->guard->folders, name, &error), error);
+  answer_bool (invocation, folders_remove (self->guard->folders, name, &error), &error);
   return TRUE;
 }
 
@@ -914,7 +924,7 @@ HANDLER (register_medium, const char *path, GVariant *options)
                option_label (self->guard, options, &label, &error)
                  && (resolved = broker_resolve (self->guard, path, &error))
                  && media_register (self->guard->media, resolved, &label, &error),
-               error);
+               &error);
   return TRUE;
 }
 
@@ -1013,7 +1023,7 @@ HANDLER (put_host_clipboard, const char *type, GVariant *data)
   g_autoptr (GError) error = NULL;
   g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (data);
 
-  answer_bool (invocation, clipboard_put (self->guard->clipboard, NULL, &self->guard->host, type, bytes, &error), error);
+  answer_bool (invocation, clipboard_put (self->guard->clipboard, NULL, &self->guard->host, type, bytes, &error), &error);
   return TRUE;
 }
 
@@ -1182,7 +1192,7 @@ HANDLER (answer_question, guint64 id, gboolean allow)
 
   if (!questions_answer (self->guard, id, allow))
     error = g_error_new_literal (GUARD_ERROR, GUARD_ERROR_FAILED, "this question is not open any more");
-  answer_bool (invocation, !error, error);
+  answer_bool (invocation, !error, &error);
   return TRUE;
 }
 
@@ -1249,7 +1259,7 @@ HANDLER (set_officer_passphrase, GVariant *passphrase)
   g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (passphrase);
 
   if (need_officer (self, invocation, "officer-passphrase"))
-    answer_bool (invocation, roles_set_passphrase (self->guard->roles, bytes, &error), error);
+    answer_bool (invocation, roles_set_passphrase (self->guard->roles, bytes, &error), &error);
   return TRUE;
 }
 
@@ -1276,7 +1286,7 @@ HANDLER (set_policy, const char *key, const char *value)
   g_autoptr (GError) error = NULL;
 
   if (g_str_equal (key, "phrase") || need_officer (self, invocation, "policy"))
-    answer_bool (invocation, guard_set_policy (self->guard, key, value, &error), error);
+    answer_bool (invocation, guard_set_policy (self->guard, key, value, &error), &error);
   return TRUE;
 }
 
@@ -1409,7 +1419,7 @@ HANDLER (attention, const char *source)
   Service *self = user_data;
   g_autoptr (GError) error = NULL;
 
-  answer_bool (invocation, guard_record (self->guard, "attention", "user", source, NULL, &error), error);
+  answer_bool (invocation, guard_record (self->guard, "attention", "user", source, NULL, &error), &error);
   return TRUE;
 }
 
@@ -1432,6 +1442,7 @@ connect_handlers (Service *self, BhGuard1 *skeleton)
   CONNECT ("export-machine", export_machine);
   CONNECT ("convert", convert);
   CONNECT ("check-machine", check_machine);
+  CONNECT ("unlock-machine", unlock_machine);
   CONNECT ("start", start);
   CONNECT ("stop", stop);
   CONNECT ("power-button", power_button);
@@ -1559,17 +1570,26 @@ service_new (Guard *guard, void (*changed) (gpointer data), gpointer data, GErro
 }
 
 void
+service_close (Service *self)
+{
+  /* It removes the socket, which must be there. */
+  if (g_dbus_server_is_active (self->server) && g_file_test (self->socket, G_FILE_TEST_EXISTS))
+    g_dbus_server_stop (self->server);
+}
+
+void
 service_free (Service *self)
 {
   if (!self)
     return;
-  g_dbus_server_stop (self->server);
+  service_close (self);
   for (guint i = 0; i < self->connections->len; i++)
     {
       g_signal_handlers_disconnect_by_data (self->connections->pdata[i], self);
       g_dbus_connection_flush_sync (self->connections->pdata[i], NULL, NULL);
     }
-  g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (self->guard->service));
+  if (self->connections->len)
+    g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (self->guard->service));
   g_ptr_array_unref (self->connections);
   g_object_unref (self->server);
   g_free (self->socket);

@@ -10,6 +10,8 @@ typedef struct Service Service;
 
 /* Listens on runtime_folder/guard.sock.  `idle` is called whenever the number of connections changed. */
 Service *service_new (Guard *guard, void (*changed) (gpointer data), gpointer data, GError **error);
+/* Takes no more connections; the socket is gone. */
+void     service_close (Service *self);
 void     service_free (Service *self);
 guint    service_n_connections (Service *self);
 const char *service_socket (Service *self);

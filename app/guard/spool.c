@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "spool.h"
 
+#include "broker.h"
 #include "media.h"
 
 #include <errno.h>
@@ -120,7 +121,7 @@ begin_job (Spool *self)
 
       g_free (self->path);
       self->path = g_build_filename (folder, name, NULL);
-      self->file_fd = open (self->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+      self->file_fd = broker_create (self->path, NULL);
     }
   if (self->file_fd < 0)
     return FALSE;

@@ -111,6 +111,7 @@ machine_record_copy (const MachineRecord *record)
   copy->clock = g_strdup (record->clock);
   copy->boot = g_strdupv (record->boot);
   copy->file = g_strdup (record->file);
+  copy->base = g_strdup (record->base);
   for (int i = 0; i < N_SLOTS; i++)
     copy->slots[i].path = g_strdup (record->slots[i].path);
   copy->network = g_strdup (record->network);
@@ -136,6 +137,7 @@ machine_record_free (MachineRecord *record)
   g_free (record->clock);
   g_strfreev (record->boot);
   g_free (record->file);
+  g_free (record->base);
   for (int i = 0; i < N_SLOTS; i++)
     g_free (record->slots[i].path);
   g_free (record->network);
@@ -157,8 +159,8 @@ record_path (Store *self, const char *uuid)
 
 #define G "machine"
 
-static GKeyFile *
-to_key_file (const MachineRecord *record)
+GKeyFile *
+machine_record_to_key_file (const MachineRecord *record)
 {
   GKeyFile *file = g_key_file_new ();
   g_autofree char *label = guard_canonical (&record->label);
@@ -181,6 +183,19 @@ to_key_file (const MachineRecord *record)
       g_key_file_set_uint64 (file, G, "file-format", record->file_format);
       g_key_file_set_boolean (file, G, "encrypted", record->encrypted);
     }
+  if (record->file && record->file_format == FORMAT_QCOW2)
+    {
+      g_autofree char *digest = files_hex (record->file_digest, sizeof record->file_digest);
+      g_autofree char *file_label = guard_canonical (&record->file_label);
+
+      g_key_file_set_uint64 (file, G, "disk-bytes", record->disk_bytes);
+      g_key_file_set_uint64 (file, G, "file-generation", record->file_generation);
+      g_key_file_set_string (file, G, "file-digest", digest);
+      g_key_file_set_string (file, G, "file-label", file_label);
+      g_key_file_set_boolean (file, G, "file-stale", record->file_stale);
+    }
+  if (record->base)
+    g_key_file_set_string (file, G, "base", record->base);
   for (int i = 0; i < N_SLOTS; i++)
     if (record->slots[i].path)
       {
@@ -218,12 +233,21 @@ take_string (GKeyFile *file, const char *key, char **into)
   *into = value;
 }
 
-static MachineRecord *
-from_key_file (GKeyFile *file, GError **error)
+static void
+take_hex (GKeyFile *file, const char *key, guint8 *ret_bytes, gsize n_bytes)
+{
+  g_autofree char *text = g_key_file_get_string (file, G, key, NULL);
+
+  for (gsize i = 0; text && strlen (text) == 2 * n_bytes && i < n_bytes; i++)
+    ret_bytes[i] = (guint8) ((g_ascii_xdigit_value (text[2 * i]) << 4) | g_ascii_xdigit_value (text[2 * i + 1]));
+}
+
+MachineRecord *
+machine_record_from_key_file (GKeyFile *file, GError **error)
 {
   g_autoptr (MachineRecord) record = machine_record_new ("");
   g_autofree char *label = g_key_file_get_string (file, G, "label", NULL);
-  g_autofree char *mac = g_key_file_get_string (file, G, "mac", NULL);
+  g_autofree char *file_label = NULL;
   g_auto (GStrv) serial = g_key_file_get_string_list (file, G, "serial", NULL, NULL);
   char **list;
 
@@ -257,6 +281,17 @@ from_key_file (GKeyFile *file, GError **error)
   take_string (file, "file", &record->file);
   record->file_format = g_key_file_get_uint64 (file, G, "file-format", NULL) == FORMAT_QCOW2 ? FORMAT_QCOW2 : FORMAT_RAW;
   record->encrypted = g_key_file_get_boolean (file, G, "encrypted", NULL);
+  record->disk_bytes = g_key_file_get_uint64 (file, G, "disk-bytes", NULL);
+  record->file_generation = g_key_file_get_uint64 (file, G, "file-generation", NULL);
+  record->file_stale = g_key_file_get_boolean (file, G, "file-stale", NULL);
+  take_hex (file, "file-digest", record->file_digest, sizeof record->file_digest);
+  record->file_label = record->label;
+  file_label = g_key_file_get_string (file, G, "file-label", NULL);
+  if (file_label && !label_parse (file_label, &record->file_label))
+    record->file_label = record->label;
+  take_string (file, "base", &record->base);
+  if (record->base && !g_uuid_string_is_valid (record->base))
+    g_clear_pointer (&record->base, g_free);
   for (int i = 0; i < N_SLOTS; i++)
     {
       g_autofree char *format = g_strconcat (slots[i].name, "-format", NULL);
@@ -282,8 +317,7 @@ from_key_file (GKeyFile *file, GError **error)
   record->sound = g_key_file_get_boolean (file, G, "sound", NULL);
   record->undetectable = g_key_file_get_boolean (file, G, "undetectable", NULL);
   record->fuzzy_time = g_key_file_get_boolean (file, G, "fuzzy-time", NULL);
-  for (guint i = 0; mac && strlen (mac) == 12 && i < 6; i++)
-    record->mac[i] = (guint8) ((g_ascii_xdigit_value (mac[2 * i]) << 4) | g_ascii_xdigit_value (mac[2 * i + 1]));
+  take_hex (file, "mac", record->mac, sizeof record->mac);
   record->mac[0] &= 0xfe;
   record->seed = g_key_file_get_uint64 (file, G, "seed", NULL);
   take_string (file, "notes", &record->notes);
@@ -344,7 +378,7 @@ load_one (Store *self, const char *name)
   guint64 known = g_key_file_get_uint64 (self->index, "generations", uuid, NULL);
 
   file = files_load_sealed (path, self->guard->key, &error);
-  record = file ? from_key_file (file, &error) : NULL;
+  record = file ? machine_record_from_key_file (file, &error) : NULL;
   if (record && !g_str_equal (record->uuid, uuid))
     g_set_error (&error, GUARD_ERROR, GUARD_ERROR_FAILED, "it is the record of another machine");
   else if (record && record->generation < known)
@@ -385,7 +419,7 @@ store_save (Store *self, MachineRecord *record, GError **error)
     }
   path = record_path (self, record->uuid);
   record->generation++;
-  file = to_key_file (record);
+  file = machine_record_to_key_file (record);
   if (!files_save_sealed (path, file, self->guard->key, error))
     {
       record->generation--;

@@ -37,6 +37,12 @@ typedef struct
   char    *file;                /* the VM's own file, disk0; NULL while it has none */
   ProtocolFormat file_format;
   gboolean encrypted;
+  guint64  disk_bytes;          /* of the own file's disk; 0: it has none */
+  guint64  file_generation;     /* of the metadata in the file that was written last … */
+  guint8   file_digest[32];     /* … and its digest: no other header is taken */
+  Label    file_label;          /* the label that stands in it */
+  gboolean file_stale;          /* an encrypted file whose metadata waits for the passphrase to follow the record */
+  char    *base;                /* uuid of the machine whose disk this one's lies over (linked clone), or NULL */
   Slot     slots[N_SLOTS];      /* SLOT_DISK0 is unused when there is a file */
   char    *network;             /* NULL: none */
   char   **folders;
@@ -62,6 +68,10 @@ MachineRecord *machine_record_new (const char *name);
 MachineRecord *machine_record_copy (const MachineRecord *record);
 void           machine_record_free (MachineRecord *record);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MachineRecord, machine_record_free)
+
+/* The record as text; and one from text that may be of any origin. */
+GKeyFile      *machine_record_to_key_file   (const MachineRecord *record);
+MachineRecord *machine_record_from_key_file (GKeyFile *untrusted_file, GError **error);
 
 /* Writes the record with the next generation; the record in memory is unchanged on failure. */
 gboolean store_save (Store *self, MachineRecord *record, GError **error);

@@ -664,7 +664,9 @@ on_text_read (GObject *source, GAsyncResult *result, gpointer data)
       bh_messages_toast (GTK_WIDGET (active_window (self)), _("There is no text on the desktop’s clipboard"));
       return;
     }
-  bh_guard1_call_put_host_clipboard (guard, "text/plain;charset=utf-8", text, NULL, on_put, g_object_ref (self));
+  bh_guard1_call_put_host_clipboard (guard, "text/plain;charset=utf-8",
+                                     g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, text, strlen (text), 1), NULL, on_put,
+                                     g_object_ref (self));
 }
 
 static void
@@ -679,16 +681,19 @@ on_fetched (GObject *source, GAsyncResult *result, gpointer data)
 {
   g_autoptr (BhApplication) self = data;
   g_autofree char          *type = NULL;
-  g_autofree char          *content = NULL;
+  g_autoptr (GVariant)      bytes = NULL;
   g_autoptr (GError)        error = NULL;
   g_autofree char          *text = NULL;
+  gconstpointer             content;
+  gsize                     n_bytes;
 
-  if (!bh_guard1_call_fetch_host_clipboard_finish (BH_GUARD1 (source), &type, &content, result, &error))
+  if (!bh_guard1_call_fetch_host_clipboard_finish (BH_GUARD1 (source), &type, &bytes, result, &error))
     {
       bh_messages_error (GTK_WIDGET (active_window (self)), _("Cannot give to the desktop"), error);
       return;
     }
-  text = g_utf8_make_valid (content, -1);
+  content = g_variant_get_fixed_array (bytes, &n_bytes, 1);
+  text = g_utf8_make_valid (content, (gssize) n_bytes);
   gdk_clipboard_set_text (gdk_display_get_clipboard (gdk_display_get_default ()), text);
   bh_messages_toast (GTK_WIDGET (active_window (self)), _("Given to the desktop"));
 }

@@ -21,6 +21,9 @@ typedef struct
   int  (*discard) (BlockBackend *self, uint64_t offset, uint64_t n_bytes);   /* then reads zero; may be NULL */
   int  (*resize)  (BlockBackend *self, uint64_t n_bytes);                    /* may be NULL: -ENOTSUP */
   void (*close)   (BlockBackend *self);          /* flushes what it can and frees */
+  /* The next range at or behind offset that may hold anything else than zeros; both are n_bytes when there is none.  May be
+   * NULL: everything may. */
+  int  (*next_data) (BlockBackend *self, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end);
 } BlockClass;
 
 struct BlockBackend

@@ -57,7 +57,7 @@ struct Dma
 /* Which register of 80h … 8fh holds a channel's page (AT technical reference, "DMA page registers"). */
 static const uint8_t page_of[DMA_N_CHANNELS] = { 0x7, 0x3, 0x1, 0x2, 0xf, 0xb, 0x9, 0xa };
 
-/* ── Moving data ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Moving data ---------------------------------------------------------------------------------------------- */
 
 /* Byte address of the current transfer.  Word channels shift the address and ignore the page's low bit.  Neither
  * carries into the page: addresses wrap at 64 K transfers. */
@@ -213,7 +213,7 @@ memory_to_memory (Dma *self)
   controller->soft_request &= ~1u;
 }
 
-/* ── Requests ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Requests ------------------------------------------------------------------------------------------------- */
 
 void
 dma_channel_set_request (Dma *self, unsigned channel, bool level)
@@ -250,7 +250,7 @@ tell_listeners (Dma *self)
     }
 }
 
-/* ── Registers ────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Registers ------------------------------------------------------------------------------------------------ */
 
 static void
 master_clear (Controller *self)
@@ -392,7 +392,7 @@ page_write (Device *device, uint32_t offset, unsigned size, uint64_t value)
   ((Dma *) device)->pages[offset & 15] = (uint8_t) value;
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 static const BusRegion first_region = { "dma-1", BUS_SIZE_1, first_read, first_write };
 static const BusRegion second_region = { "dma-2", BUS_SIZE_1, second_read, second_write };
@@ -438,8 +438,8 @@ dma_check (Device *device)
     {
       const Controller *controller = &self->controllers[i];
 
-      if (controller->mask > 0xf || controller->soft_request > 0xf || controller->request > 0xf || controller->terminal > 0xf
-          || controller->high_byte > 1)
+      if (controller->mask > 0xf || controller->soft_request > 0xf || controller->request > 0xf
+          || controller->terminal > 0xf || controller->high_byte > 1)
         return -EBADMSG;
       for (unsigned c = 0; c < PER_CONTROLLER; c++)
         if (controller->channels[c].mode & 3)

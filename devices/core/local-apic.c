@@ -5,6 +5,9 @@
  * One processor: arbitration and focus checking have nothing to decide; their bits are kept.  A delivery that nobody
  * accepts is reported as an accept error, as the three-wire APIC bus did.
  *
+ * When the host was away for several periods of the timer, the guest gets the missed interrupts later, at up to four
+ * times their rate: a clock that counts them must not lose time because the host was busy.
+ *
  * The timer's count is a function of guest time.  It is armed only while an expiry would be seen: not while its entry
  * is masked, and not while its previous interrupt still waits in IRR, where a second one would make no difference. */
 #include "local-apic.h"
@@ -37,7 +40,7 @@ enum
   ESR_SEND_ACCEPT = 1 << 2, ESR_SEND_VECTOR = 1 << 5, ESR_RECEIVE_VECTOR = 1 << 6, ESR_REGISTER = 1 << 7,
   VERSION = 0x00040011,         /* integrated APIC, entries 0 … 4 */
   BASE_BOOTSTRAP = 1 << 8, BASE_ENABLE = 1 << 11,
-  REGISTER_BYTES = 4096, FIRST_LEGAL_VECTOR = 16, BROADCAST = 0xff, ILLEGAL_TIMER_NS = 1000000,
+  REGISTER_BYTES = 4096, FIRST_LEGAL_VECTOR = 16, BROADCAST = 0xff, ILLEGAL_TIMER_NS = 1000000, MIN_OWED_NS = 100000,
   NS_PER_CYCLE = 1000000000 / LOCAL_APIC_BUS_HZ,
 };
 
@@ -69,7 +72,9 @@ struct LocalApic
   uint32_t       isr[8], tmr[8], irr[8];
   uint32_t       timer_initial, timer_divide;
   int64_t        timer_start_ns;        /* when the count was timer_initial, perhaps before power on: a divider that grew */
-  int64_t        timer_due_ns;          /* what `timer` waits for */
+  int64_t        timer_expiry_ns;       /* the next expiry */
+  int64_t        timer_due_ns;          /* what `timer` waits for: that, or an earlier interrupt that is owed */
+  uint32_t       timer_owed;    /* interrupts that the guest has not got in time */
   uint8_t        timer_expired; /* one-shot: has reached zero and told so */
   uint8_t        pins;          /* levels of LINT0 and LINT1 */
   uint8_t        extint;        /* an ExtINT message of the I/O APIC waits for the CPU */
@@ -77,7 +82,7 @@ struct LocalApic
 
 static void raise_error (LocalApic *self, uint32_t error);
 
-/* ── Vector sets ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Vector sets ---------------------------------------------------------------------------------------------- */
 
 static int
 highest (const uint32_t *set)
@@ -106,7 +111,7 @@ drop (uint32_t *set, uint8_t vector)
   set[vector >> 5] &= ~(1u << (vector & 31));
 }
 
-/* ── Priority ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Priority ------------------------------------------------------------------------------------------------- */
 
 static bool
 is_enabled (const LocalApic *self)
@@ -134,7 +139,8 @@ static uint32_t
 arbitration_priority (const LocalApic *self)
 {
   int      requested = highest (self->irr), serviced = highest (self->isr);
-  uint32_t request = requested < 0 ? 0 : (uint32_t) requested & 0xf0, service = serviced < 0 ? 0 : (uint32_t) serviced & 0xf0;
+  uint32_t request = requested < 0 ? 0 : (uint32_t) requested & 0xf0;
+  uint32_t service = serviced < 0 ? 0 : (uint32_t) serviced & 0xf0;
 
   if ((self->tpr & 0xf0) >= request && (self->tpr & 0xf0) > service)
     return self->tpr;
@@ -147,7 +153,9 @@ deliverable (const LocalApic *self)
 {
   int vector = highest (self->irr);
 
-  return is_software_enabled (self) && vector >= 0 && ((uint32_t) vector & 0xf0) > (processor_priority (self) & 0xf0) ? vector : -1;
+  if (vector < 0 || !is_software_enabled (self))
+    return -1;
+  return ((uint32_t) vector & 0xf0) > (processor_priority (self) & 0xf0) ? vector : -1;
 }
 
 static bool
@@ -187,7 +195,7 @@ update_output (LocalApic *self)
     }
 }
 
-/* ── Timer ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Timer ---------------------------------------------------------------------------------------------------- */
 
 /* 10.5.4: bits 3, 1, 0; 111 divides by one. */
 static unsigned
@@ -243,7 +251,15 @@ arm_timer (LocalApic *self, int64_t ns)
     }
   counts = counts_since_start (self, ns);
   expiry = entry & LVT_PERIODIC ? counts - counts % self->timer_initial + self->timer_initial : self->timer_initial;
-  self->timer_due_ns = self->timer_start_ns + counts_to_ns (self, expiry);
+  self->timer_due_ns = self->timer_expiry_ns = self->timer_start_ns + counts_to_ns (self, expiry);
+  if (self->timer_owed && (entry & LVT_PERIODIC))
+    {
+      int64_t quarter = counts_to_ns (self, self->timer_initial) / 4;
+      int64_t soon = ns + (quarter > MIN_OWED_NS ? quarter : MIN_OWED_NS);
+
+      if (soon < self->timer_due_ns)
+        self->timer_due_ns = soon;
+    }
   /* An illegal vector never waits in IRR: nothing the guest does bounds how often its error is raised. */
   if ((entry & LVT_VECTOR) < FIRST_LEGAL_VECTOR && self->timer_due_ns < ns + ILLEGAL_TIMER_NS)
     self->timer_due_ns = ns + ILLEGAL_TIMER_NS;
@@ -277,13 +293,25 @@ timer_fire (Device *device)
   if (ns < self->timer_due_ns)
     ns = self->timer_due_ns;
   self->timer_expired = 1;
+  if (ns < self->timer_expiry_ns)
+    self->timer_owed -= self->timer_owed > 0;
+  else if ((self->lvt[LVT_TIMER] & LVT_PERIODIC) && self->timer_initial)
+    {
+      /* At most a second's worth: after a longer absence no guest minds. */
+      int64_t period = counts_to_ns (self, self->timer_initial);
+      int64_t owed = self->timer_owed + (ns - self->timer_expiry_ns) / period;
+      int64_t most = (int64_t) CLOCK_NS_PER_SECOND / period;
+
+      /* Periods that no guest could serve in time are not owed. */
+      self->timer_owed = period < MIN_OWED_NS ? 0 : (uint32_t) (owed < most ? owed : most);
+    }
   /* Armed means unmasked, and masked entries were masked when the APIC was disabled by software. */
   if (is_software_enabled (self))
     accept_fixed (self, self->lvt[LVT_TIMER] & LVT_VECTOR, false);
   arm_timer (self, ns);
 }
 
-/* ── Deliveries ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Deliveries ----------------------------------------------------------------------------------------------- */
 
 static void
 raise_error (LocalApic *self, uint32_t error)
@@ -313,7 +341,8 @@ reset_registers (LocalApic *self)
   memset (self->tmr, 0, sizeof self->tmr);
   memset (self->irr, 0, sizeof self->irr);
   self->timer_initial = self->timer_divide = 0;
-  self->timer_start_ns = self->timer_due_ns = 0;
+  self->timer_start_ns = self->timer_expiry_ns = self->timer_due_ns = 0;
+  self->timer_owed = 0;
   self->timer_expired = self->extint = 0;
   timer_disarm (self->timer);
 }
@@ -509,7 +538,7 @@ end_of_interrupt (LocalApic *self)
   update_output (self);
 }
 
-/* ── Registers ────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Registers ------------------------------------------------------------------------------------------------ */
 
 /* Which row of the table a register is, or N_LVT. */
 static unsigned
@@ -669,6 +698,7 @@ apic_write (Device *device, uint32_t offset, unsigned size, uint64_t wide)
       self->timer_initial = value;
       self->timer_start_ns = now_ns (self);
       self->timer_expired = 0;
+      self->timer_owed = 0;
       arm_timer (self, self->timer_start_ns);
       break;
     case REG_TIMER_DIVIDE:
@@ -686,7 +716,7 @@ apic_write (Device *device, uint32_t offset, unsigned size, uint64_t wide)
   update_output (self);
 }
 
-/* ── Place on the bus ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Place on the bus ----------------------------------------------------------------------------------------- */
 
 static const BusRegion apic_region = { "local-apic", BUS_SIZE_4, apic_read, apic_write };
 
@@ -734,7 +764,7 @@ local_apic_connect_io_apic (LocalApic *self, void (*eoi) (void *io_apic, uint8_t
   self->wires.io_apic = io_apic;
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 static const StateField apic_fields[] = {
   STATE_FIELD (LocalApic, timer, STATE_TIMER, 1),
@@ -755,7 +785,9 @@ static const StateField apic_fields[] = {
   STATE_FIELD (LocalApic, timer_initial, STATE_UINT, 1),
   STATE_FIELD (LocalApic, timer_divide, STATE_UINT, 1),
   STATE_FIELD (LocalApic, timer_start_ns, STATE_UINT, 1),
+  STATE_FIELD (LocalApic, timer_expiry_ns, STATE_UINT, 1),
   STATE_FIELD (LocalApic, timer_due_ns, STATE_UINT, 1),
+  STATE_FIELD (LocalApic, timer_owed, STATE_UINT, 1),
   STATE_FIELD (LocalApic, timer_expired, STATE_UINT, 1),
   STATE_FIELD (LocalApic, pins, STATE_UINT, 1),
   STATE_FIELD (LocalApic, extint, STATE_UINT, 1),
@@ -771,7 +803,9 @@ apic_check (Device *device)
       || (self->ldr & 0x00ffffff) || (self->dfr & 0x0fffffff) != 0x0fffffff || (self->svr & ~0x3ffu)
       || (self->icr_low & ~(uint32_t) ICR_WRITABLE) || (self->icr_high & 0x00ffffff) || (self->timer_divide & ~0xbu)
       || self->timer_start_ns >= MAX_NS || self->timer_start_ns <= -MAX_NS
-      || self->timer_due_ns >= 2 * MAX_NS || self->timer_due_ns <= -MAX_NS || self->timer_expired > 1 || self->pins > 3
+      || self->timer_due_ns >= 2 * MAX_NS || self->timer_due_ns <= -MAX_NS
+      || self->timer_expiry_ns >= 2 * MAX_NS || self->timer_expiry_ns <= -MAX_NS || self->timer_owed > 100000
+      || self->timer_expired > 1 || self->pins > 3
       || self->extint > 1)
     return -EBADMSG;
   for (unsigned i = 0; i < N_LVT; i++)

@@ -6,7 +6,10 @@
  * count that becomes effective at the end of a period, is applied by counter_sync before any look.
  *
  * Ticks are CLK pulses since power on.  A count written during tick t is in the CE at tick t + 1 (DS "Write
- * operations": loaded on the next CLK pulse). */
+ * operations": loaded on the next CLK pulse).
+ *
+ * When the host was away for several periods of counter 0, the guest gets the missed edges later, at up to four times
+ * their rate: its clock is a count of these interrupts and must not lose time because the host was busy. */
 #include "pit.h"
 
 #include "bus.h"
@@ -15,7 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { N_COUNTERS = 3, CONTROL = 3 };
+enum { N_COUNTERS = 3, CONTROL = 3, MIN_OWED_TICKS = 120 /* 100 us */ };
 enum { ACCESS_LATCH = 0, ACCESS_LOW = 1, ACCESS_HIGH = 2, ACCESS_WORD = 3 };
 /* Distances from power on that a restored state may name: 2^60 ticks are 30,000 years. */
 #define MAX_TICK (INT64_C (1) << 60)
@@ -52,7 +55,9 @@ struct Pit
   IrqLine  irq0;
   Counter  counters[N_COUNTERS];
   Timer   *timer;
-  int64_t  edge_tick;           /* what `timer` waits for */
+  int64_t  edge_tick;           /* the next edge */
+  int64_t  due_tick;            /* what `timer` waits for: that, or an earlier edge that is owed */
+  uint32_t owed;                /* edges that the guest has not got in time */
   uint8_t  edge_rises;
   void   (*changing) (Device *listener);
   Device  *listener;
@@ -216,7 +221,7 @@ counter_value (const Counter *c, int64_t tick)
     }
 }
 
-/* ── Edges of counter 0 ───────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Edges of counter 0 --------------------------------------------------------------------------------------- */
 
 /* The next tick after `tick` at which the output rises, or a pending count must be applied; -1: never. */
 static int64_t
@@ -262,8 +267,30 @@ arm (Pit *self, int64_t tick)
       timer_disarm (self->timer);
       return;
     }
-  self->edge_tick = edge;
-  timer_arm (self->timer, clock_tick_ns ((uint64_t) edge, PIT_HZ));
+  self->edge_tick = self->due_tick = edge;
+  if (self->owed)
+    {
+      int64_t quarter = self->counters[0].count / 4;
+      int64_t soon = tick + (quarter > MIN_OWED_TICKS ? quarter : MIN_OWED_TICKS);
+
+      self->due_tick = soon < edge ? soon : edge;
+    }
+  timer_arm (self->timer, clock_tick_ns ((uint64_t) self->due_tick, PIT_HZ));
+}
+
+/* The timer is late: how many further edges lie between edge_tick and now. */
+static void
+note_missed (Pit *self, int64_t tick)
+{
+  const Counter *c = &self->counters[0];
+  int64_t        missed, most;
+
+  if (!c->loaded || c->paused || !is_periodic (c) || c->count < 2)
+    return;
+  /* At most a second's worth: after a longer absence no guest minds. */
+  most = PIT_HZ / c->count;
+  missed = self->owed + (tick - self->edge_tick) / c->count;
+  self->owed = (uint32_t) (missed < most ? missed : most);
 }
 
 static void
@@ -273,20 +300,23 @@ counter0_fire (Device *device)
   int64_t tick = pit_now_ticks (self);
 
   /* Under fuzzy time the clock may read a little less than the deadline that has come. */
-  if (tick < self->edge_tick)
-    tick = self->edge_tick;
+  if (tick < self->due_tick)
+    tick = self->due_tick;
   counter_sync (&self->counters[0], tick);
-  if (self->edge_rises)
+  if (tick >= self->edge_tick)
+    note_missed (self, tick);
+  else if (self->owed)
+    self->owed--;
+  if (tick < self->edge_tick || self->edge_rises)
     {
       /* The falling edge had no timer of its own. */
       irq_line_set (&self->irq0, false);
       irq_line_set (&self->irq0, true);
     }
-  /* Edges that are already past are lost as they are on hardware when nobody acknowledges in time. */
   arm (self, tick);
 }
 
-/* ── Programming ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Programming ---------------------------------------------------------------------------------------------- */
 
 static void
 load (Counter *c, int64_t tick)
@@ -539,11 +569,12 @@ pit_write (Device *device, uint32_t offset, unsigned size, uint64_t value)
   if (n == 0 && (offset < CONTROL || (value >> 4 & 3) != ACCESS_LATCH))
     {
       irq_line_set (&self->irq0, counter_out (&self->counters[0], tick));
+      self->owed = 0;
       arm (self, tick);
     }
 }
 
-/* ── Counter 2 and its listeners ──────────────────────────────────────────────────────────────────────────────── */
+/* --- Counter 2 and its listeners ------------------------------------------------------------------------------ */
 
 void
 pit_set_gate2 (Pit *self, bool level)
@@ -658,7 +689,7 @@ pit_running2 (Pit *self)
   return is_periodic (c) ? c->count > 1 || c->pending || e < 0 : e <= c->count;
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 static const BusRegion pit_region = { "pit", BUS_SIZE_1, pit_read, pit_write };
 
@@ -694,6 +725,8 @@ static const StateField pit_fields[] = {
   STATE_NESTED (Pit, counters, &counter_state, 1),
   STATE_FIELD (Pit, timer, STATE_TIMER, 1),
   STATE_FIELD (Pit, edge_tick, STATE_UINT, 1),
+  STATE_FIELD (Pit, due_tick, STATE_UINT, 1),
+  STATE_FIELD (Pit, owed, STATE_UINT, 1),
   STATE_FIELD (Pit, edge_rises, STATE_UINT, 1),
   STATE_END,
 };
@@ -714,13 +747,14 @@ pit_check (Device *device)
       const Counter *c = &self->counters[i];
 
       if (!tick_is_sane (c->start) || !tick_is_sane (c->paused_elapsed) || !tick_is_sane (c->boundary)
-          || c->count < 1 || c->count > 65536 || c->next_count < 1 || c->next_count > 65536 || c->mode > 5 || c->bcd > 1 || c->access < ACCESS_LOW
-          || c->access > ACCESS_WORD || c->gate > 1 || c->loaded > 1 || c->pending > 1 || c->null_count > 1
+          || c->count < 1 || c->count > 65536 || c->next_count < 1 || c->next_count > 65536 || c->mode > 5
+          || c->bcd > 1 || c->access < ACCESS_LOW || c->access > ACCESS_WORD || c->gate > 1 || c->loaded > 1 || c->pending > 1 || c->null_count > 1
           || c->paused > 1 || c->out_before > 1 || c->write_high > 1 || c->read_high > 1 || c->count_latched > 2
           || c->status_latched > 1 || (i != 2 && !c->gate))
         return -EBADMSG;
     }
-  return tick_is_sane (self->edge_tick) && self->edge_rises <= 1 ? 0 : -EBADMSG;
+  return tick_is_sane (self->edge_tick) && tick_is_sane (self->due_tick) && self->due_tick <= self->edge_tick
+         && self->owed <= PIT_HZ && self->edge_rises <= 1 ? 0 : -EBADMSG;
 }
 
 static const StateTable pit_state = { "pit", 1, pit_fields, pit_check };
@@ -737,7 +771,8 @@ pit_reset (Device *device)
     self->counters[i] = (Counter) { .mode = 3, .access = ACCESS_WORD, .gate = i != 2, .null_count = 1, .count = 65536,
                                     .next_count = 65536 };
   timer_disarm (self->timer);
-  self->edge_tick = 0;
+  self->edge_tick = self->due_tick = 0;
+  self->owed = 0;
   self->edge_rises = 0;
   irq_line_set (&self->irq0, false);
 }

@@ -60,7 +60,7 @@ struct Rtc
   int64_t  due_ns;              /* what `timer` waits for */
 };
 
-/* ── Calendar ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Calendar ------------------------------------------------------------------------------------------------- */
 
 /* Days from 1970-01-01 of a proleptic Gregorian date; month and day may be out of range, they carry over. */
 static int64_t
@@ -118,7 +118,7 @@ fields_of (int64_t seconds)
   return fields;
 }
 
-/* ── Register formats ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Register formats ----------------------------------------------------------------------------------------- */
 
 static uint8_t
 encode (const Rtc *self, unsigned value)
@@ -177,7 +177,7 @@ registers_to_seconds (const Rtc *self)
   return seconds < MIN_TIME ? MIN_TIME : seconds > MAX_TIME ? MAX_TIME : seconds;
 }
 
-/* ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Time ----------------------------------------------------------------------------------------------------- */
 
 /* Never before what has been accounted for: under fuzzy time the clock may read a little less than a deadline that has
  * come, and an update-ended interrupt must not be followed by the old second. */
@@ -273,7 +273,7 @@ next_alarm (const Rtc *self, int64_t seconds)
   return INT64_MAX;
 }
 
-/* ── Flags and the interrupt ──────────────────────────────────────────────────────────────────────────────────── */
+/* --- Flags and the interrupt ---------------------------------------------------------------------------------- */
 
 /* Brings the flags of register C up to a moment. */
 static void
@@ -352,7 +352,7 @@ rtc_fire (Device *device)
   update_interrupt (self);
 }
 
-/* ── Registers ────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Registers ------------------------------------------------------------------------------------------------ */
 
 static bool
 is_time_register (unsigned index)
@@ -507,7 +507,7 @@ rtc_write (Device *device, uint32_t offset, unsigned size, uint64_t value)
     }
 }
 
-/* ── The board's side ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- The board's side ----------------------------------------------------------------------------------------- */
 
 static bool
 is_ram (unsigned index)
@@ -582,7 +582,7 @@ rtc_nmi_masked (const Rtc *self)
   return self->index & 0x80;
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 static const BusRegion rtc_region = { "rtc", BUS_SIZE_1, rtc_read, rtc_write };
 

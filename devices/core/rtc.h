@@ -25,7 +25,8 @@ enum
  * for local time) when it is made.  Returns 0, -ENOMEM or what bus_claim_ports says. */
 int rtc_new (const DeviceHost *host, IrqLine irq8, int64_t unix_seconds, Rtc **ret);
 
-/* CMOS bytes as the board sees them: no side effects, index 14 … 255 without CMOS_CENTURY; others read 0 and are not written. */
+/* CMOS bytes as the board sees them: no side effects, index 14 … 255 without CMOS_CENTURY; others read 0 and are not
+ * written. */
 void    rtc_set_cmos (Rtc *self, unsigned index, uint8_t value);
 uint8_t rtc_get_cmos (const Rtc *self, unsigned index);
 /* Computes CMOS_CHECKSUM. */

@@ -206,8 +206,8 @@ speaker_check (Device *device)
   Speaker *self = (Speaker *) device;
 
   if ((self->latch & ~PORT_WRITABLE) || self->active > 1 || self->next_frame >> 48 || self->done_tick < 0
-      || self->done_tick >> 56 || self->done_tick < frame_tick (self->next_frame) || self->average < 0 || self->partial > PIT_HZ
-      || self->average > AMPLITUDE << FILTER_FRACTION)
+      || self->done_tick >> 56 || self->done_tick < frame_tick (self->next_frame) || self->average < 0
+      || self->partial > PIT_HZ || self->average > AMPLITUDE << FILTER_FRACTION)
     return -EBADMSG;
   if (!self->sink)
     {

@@ -10,6 +10,6 @@
 
 typedef struct Speaker Speaker;
 
-/* sink may be NULL: silent; it is closed with the device.  Returns 0, -ENOMEM or what bus_claim_ports says; the sink is then
- * still the caller's. */
+/* sink may be NULL: silent; it is closed with the device.  Returns 0, -ENOMEM or what bus_claim_ports says; the sink is
+ * then still the caller's. */
 int speaker_new (const DeviceHost *host, Pit *pit, SoundSink *sink, Speaker **ret);

@@ -272,4 +272,10 @@ vga_screen_info (Vga *self, VgaScreenInfo *ret_info)
   };
   for (uint32_t y = 0; text && y < self->geometry.height; y = row_end (self, y))
     ret_info->rows++;
+  /* Before the firmware has programmed the timing there is no size; say that of the mode it will begin with. */
+  if (!vbe_is_enabled (self) && !(self->crtc[0x17] & 0x80))
+    {
+      ret_info->width = 720;
+      ret_info->height = 400;
+    }
 }

@@ -111,6 +111,7 @@ vga_check (Device *device)
   return 0;
 }
 
+/* Video RAM is guest memory: whoever saves the machine saves it with the rest of that. */
 static const StateField vga_fields[] = {
   STATE_FIELD (Vga, misc, STATE_UINT, 1),
   STATE_FIELD (Vga, feature, STATE_UINT, 1),
@@ -136,7 +137,6 @@ static const StateField vga_fields[] = {
   STATE_FIELD (Vga, vbe, STATE_BYTES, 1),
   STATE_FIELD (Vga, vbe_bank_read, STATE_UINT, 1),
   STATE_FIELD (Vga, vbe_bank_write, STATE_UINT, 1),
-  STATE_POINTER (Vga, vram, VGA_VIDEO_RAM_BYTES, 1),
   STATE_NESTED (Vga, pci, &pci_function_state, 1),
   STATE_END,
 };

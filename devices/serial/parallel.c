@@ -2,9 +2,9 @@
 /* IEEE 1284-1994 compatibility and EPP modes, as the PC's registers show them (Microsoft/Intel "EPP" 1.9 register layout:
  * SPP at +0 … +2, EPP address at +3, EPP data at +4 … +7).
  *
- * A strobe gives the data byte to the printer, which is busy until it has taken it and then pulses nACK (1284 annex C).  The
- * times are computed, not waited for; a timer runs only for a printer that cannot take more, or for the interrupt of
- * nACK's trailing edge when the guest has enabled it. */
+ * A strobe gives the data byte to the printer, which is busy until it has taken it and then pulses nACK (1284 annex
+ * C).  The times are computed, not waited for; a timer runs only for a printer that cannot take more, or for the
+ * interrupt of nACK's trailing edge when the guest has enabled it. */
 #include "parallel.h"
 
 #include "bus.h"
@@ -21,8 +21,8 @@ enum { REG_DATA, REG_STATUS, REG_CONTROL, REG_EPP_ADDRESS };
 enum
 {
   /* Pins as they read; the bit of BUSY is inverted. */
-  STATUS_EPP_TIMEOUT = 0x01, STATUS_RESERVED = 0x06, STATUS_NOT_ERROR = 0x08, STATUS_SELECTED = 0x10, STATUS_PAPER_OUT = 0x20,
-  STATUS_NOT_ACK = 0x40, STATUS_NOT_BUSY = 0x80,
+  STATUS_EPP_TIMEOUT = 0x01, STATUS_RESERVED = 0x06, STATUS_NOT_ERROR = 0x08, STATUS_SELECTED = 0x10,
+  STATUS_PAPER_OUT = 0x20, STATUS_NOT_ACK = 0x40, STATUS_NOT_BUSY = 0x80,
   CONTROL_STROBE = 0x01, CONTROL_NOT_INIT = 0x04, CONTROL_IRQ = 0x10, CONTROL_INPUT = 0x20, CONTROL_WRITABLE = 0x3f,
   CONTROL_RESERVED = 0xc0,
 };
@@ -38,6 +38,7 @@ struct Parallel
   uint8_t      epp_timeout;
   uint8_t      waiting;         /* the printer holds `byte` and could not take it: busy */
   uint8_t      byte;
+  uint8_t      ack_unseen;      /* the guest has not read the status since nACK fell: it is held for it */
   uint8_t      irq_due;         /* timer stands for nACK's trailing edge */
   uint64_t     taken_ns;        /* when the last byte was given to the printer: busy, then nACK, follow */
   uint8_t      received[RECEIVE_BYTES]; /* from the far end, for EPP reads and for data reads with the direction bit set */
@@ -58,10 +59,12 @@ is_busy (const Parallel *self)
   return self->waiting || since_taken (self) < BUSY_NS;
 }
 
+/* A guest that polls for nACK (the BIOS does) has microseconds to see it, in which this process may not even run: so
+ * nACK stays low until it has been read once. */
 static bool
 is_acknowledging (const Parallel *self)
 {
-  return !self->waiting && since_taken (self) >= BUSY_NS && since_taken (self) < BUSY_NS + ACK_NS;
+  return !self->waiting && since_taken (self) >= BUSY_NS && (self->ack_unseen || since_taken (self) < BUSY_NS + ACK_NS);
 }
 
 static uint8_t
@@ -89,6 +92,7 @@ static void
 begin_acknowledge (Parallel *self)
 {
   self->waiting = 0;
+  self->ack_unseen = !(self->control & CONTROL_IRQ);   /* who waits for the interrupt does not poll */
   self->taken_ns = clock_now_ns (self->clock);
   self->irq_due = !!(self->control & CONTROL_IRQ);
   if (self->irq_due)
@@ -202,7 +206,12 @@ parallel_read (Device *device, uint32_t offset, unsigned size)
         return self->data;
       return self->n_received ? take_received (self) : 0xff;
     case REG_STATUS:
-      return status (self);
+      {
+        uint8_t value = status (self);
+
+        self->ack_unseen = self->ack_unseen && (value & STATUS_NOT_ACK);
+        return value;
+      }
     case REG_CONTROL:
       return self->control | CONTROL_RESERVED;
     default:
@@ -260,6 +269,7 @@ static const StateField parallel_fields[] = {
   STATE_FIELD (Parallel, epp_timeout, STATE_UINT, 1),
   STATE_FIELD (Parallel, waiting, STATE_UINT, 1),
   STATE_FIELD (Parallel, byte, STATE_UINT, 1),
+  STATE_FIELD (Parallel, ack_unseen, STATE_UINT, 1),
   STATE_FIELD (Parallel, irq_due, STATE_UINT, 1),
   STATE_FIELD (Parallel, taken_ns, STATE_UINT, 1),
   STATE_FIELD (Parallel, received, STATE_BYTES, 1),
@@ -274,7 +284,8 @@ parallel_check (Device *device)
   Parallel *self = (Parallel *) device;
 
   if ((self->control & ~CONTROL_WRITABLE) || self->epp_timeout > 1 || self->waiting > 1 || self->irq_due > 1
-      || self->received_first >= RECEIVE_BYTES || self->n_received > RECEIVE_BYTES || (self->waiting && !timer_armed (self->timer)))
+      || self->received_first >= RECEIVE_BYTES || self->n_received > RECEIVE_BYTES
+      || (self->waiting && !timer_armed (self->timer)))
     return -EBADMSG;
   /* A byte taken in the future would keep the printer busy until then. */
   if (self->taken_ns > clock_now_ns (self->clock))
@@ -291,7 +302,8 @@ parallel_reset (Device *device)
 
   self->data = 0;
   self->control = CONTROL_NOT_INIT;
-  self->epp_timeout = self->waiting = self->byte = self->irq_due = 0;
+  self->epp_timeout = self->ack_unseen = 0;
+  self->waiting = self->byte = self->irq_due = 0;
   /* Long ago. */
   self->taken_ns = 0;
   self->received_first = self->n_received = 0;
@@ -313,7 +325,8 @@ parallel_finish (Device *device)
   free (self);
 }
 
-static const DeviceClass parallel_class = { "parallel", sizeof (Parallel), &parallel_state, parallel_reset, parallel_finish };
+static const DeviceClass parallel_class = { "parallel", sizeof (Parallel), &parallel_state, parallel_reset,
+                                            parallel_finish };
 
 int
 parallel_new (const DeviceHost *host, uint16_t first_port, IrqLine irq, CharBackend *far_end, Parallel **ret)

@@ -94,7 +94,8 @@ printer_write (CharBackend *backend, const uint8_t *bytes, size_t n_bytes)
     emit (self, bytes, n_bytes);
   self->n_bytes += n_bytes;
   self->last = bytes[n_bytes - 1];
-  timer_arm (self->timer, clock_now_ns (self->clock) + (self->last == FORM_FEED ? self->idle_after_form_feed_ns : self->idle_ns));
+  timer_arm (self->timer, clock_now_ns (self->clock)
+                          + (self->last == FORM_FEED ? self->idle_after_form_feed_ns : self->idle_ns));
   return n_bytes;
 }
 
@@ -124,7 +125,8 @@ printer_new (Clock *clock, const PrinterConfig *config, const PrinterCallbacks *
   self->callbacks = *callbacks;
   self->data = data;
   self->idle_ns = config->idle_ns ? config->idle_ns : DEFAULT_IDLE_NS;
-  self->idle_after_form_feed_ns = config->idle_after_form_feed_ns ? config->idle_after_form_feed_ns : DEFAULT_IDLE_FORM_FEED_NS;
+  self->idle_after_form_feed_ns = config->idle_after_form_feed_ns ? config->idle_after_form_feed_ns
+                                                                  : DEFAULT_IDLE_FORM_FEED_NS;
   self->banner = config->banner ? strdup (config->banner) : NULL;
   self->trailer = config->trailer ? strdup (config->trailer) : NULL;
   self->timer = clock_add_timer (clock, &self->device, idle_fire);

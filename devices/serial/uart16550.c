@@ -55,7 +55,7 @@ struct Uart
   uint8_t      refused;         /* the far end was told to wait */
 };
 
-/* ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Time ----------------------------------------------------------------------------------------------------- */
 
 /* One character on the line: start bit, 5 … 8 data bits, parity, stop bits (1.5 counts as 2). */
 static uint64_t
@@ -72,7 +72,7 @@ arm_after (const Uart *self, Timer *timer, uint64_t ns)
   timer_arm (timer, clock_now_ns (self->clock) + ns);
 }
 
-/* ── Interrupts ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Interrupts ----------------------------------------------------------------------------------------------- */
 
 static bool
 has_fifos (const Uart *self)
@@ -133,7 +133,7 @@ timeout_fire (Device *device)
   update_interrupt (self);
 }
 
-/* ── Receiver ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Receiver ------------------------------------------------------------------------------------------------- */
 
 static unsigned
 receive_depth (const Uart *self)
@@ -256,7 +256,7 @@ clear_receiver (Uart *self)
   restart_timeout (self);
 }
 
-/* ── Transmitter ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Transmitter ---------------------------------------------------------------------------------------------- */
 
 /* True when the far end took it. */
 static bool
@@ -369,7 +369,7 @@ clear_transmitter (Uart *self)
   self->transmit_first = self->n_transmit = 0;
 }
 
-/* ── Modem lines ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Modem lines ---------------------------------------------------------------------------------------------- */
 
 static void
 update_modem (Uart *self)
@@ -402,7 +402,7 @@ uart_modem_outputs (const Uart *self)
   return self->mcr & MCR_LOOP ? 0 : self->mcr & (UART_DTR | UART_RTS);
 }
 
-/* ── Registers ────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Registers ------------------------------------------------------------------------------------------------ */
 
 static uint8_t
 read_line_status (Uart *self)
@@ -545,7 +545,7 @@ uart_write (Device *device, uint32_t offset, unsigned size, uint64_t value)
     }
 }
 
-/* ── Device ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Device --------------------------------------------------------------------------------------------------- */
 
 void
 uart_plug (Uart *self, CharBackend *far_end)

@@ -882,6 +882,17 @@ ide_attach_disk (IdeChannel *self, unsigned unit, BlockBackend *image, const Ide
 }
 
 int
+ide_change_disk (IdeDrive *drive, BlockBackend *image)
+{
+  if (!drive || drive->kind != IDE_KIND_DISK || !image || image->n_bytes != drive->image->n_bytes
+      || image->read_only != drive->image->read_only)
+    return -EINVAL;
+  block_close (drive->image);
+  drive->image = image;
+  return 0;
+}
+
+int
 ide_attach_cdrom (IdeChannel *self, unsigned unit, const IdeDiskOptions *options, IdeDrive **ret)
 {
   IdeDrive *drive;

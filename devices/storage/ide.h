@@ -40,6 +40,9 @@ Device *ide_channel_device (IdeChannel *self);
  * translation out of range; -EEXIST: the place is taken; -ENOMEM. */
 int ide_attach_disk  (IdeChannel *self, unsigned unit, BlockBackend *image, const IdeDiskOptions *options);
 int ide_attach_cdrom (IdeChannel *self, unsigned unit, const IdeDiskOptions *options, IdeDrive **ret);
+/* Another back end with the same contents behind a disk, unseen by the guest; closes the one before, owns the new one from
+ * success on.  -EINVAL: no disk (NULL is none), or another size or right to write. */
+int ide_change_disk  (IdeDrive *drive, BlockBackend *image);
 /* NULL when nothing is attached there. */
 IdeDrive *ide_channel_drive (IdeChannel *self, unsigned unit);
 

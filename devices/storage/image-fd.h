@@ -8,9 +8,10 @@ typedef struct
 {
   const int     *fds;           /* the image itself, then its backing files in order; closed when the image is closed */
   unsigned       n_fds;
-  const char    *format;        /* "raw" or "qcow2"; backing files are qcow2 unless they are the last, then raw or qcow2 */
+  const char    *format;        /* "raw" or "qcow2"; backing files are qcow2 … */
+  bool           base_is_raw;   /* … except the last of them when this is set */
   bool           read_only;
-  const uint8_t *key;           /* data key of an encrypted image, or NULL */
+  const uint8_t *key;           /* data key (QCOW2_KEY_BYTES) of every encrypted image of the chain, or NULL */
   unsigned       n_key;
 } ImageFd;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "image.h"
 
+#include "image-convert.h"
 #include "raw-image.h"
 
 #include <errno.h>
@@ -38,6 +39,8 @@ image_open (const char *path, const char *format, bool read_only, char **ret_err
 {
   int fd = open (path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
   BlockBackend *block = NULL;
+  ImageIo *io = NULL;
+  const char *reason = NULL;
   struct stat status;
   int result;
 
@@ -69,12 +72,30 @@ image_open (const char *path, const char *format, bool read_only, char **ret_err
     }
   if (strcmp (format, "raw") == 0)
     result = raw_image_new (fd, read_only, &block);
+  else if (image_format_readable (format))
+    {
+      result = image_io_fd_new (fd, read_only, &io);
+      if (result == 0)
+        image_io_fd_set_owned (io, false);
+      if (result == 0)
+        result = image_open_io (io, format, read_only, &block, &reason);
+      if (result == 0)
+        image_io_fd_set_owned (io, true);
+      else
+        image_io_close (io);
+      if (result == 0 && !read_only && block->read_only)
+        {
+          block_close (block);
+          return refuse (ret_error, "%s: this kind of %s image can only be read; attach it read-only or convert it", path, format);
+        }
+    }
   else
     result = -ENOTSUP;
   if (result < 0)
     {
       close (fd);
-      return refuse (ret_error, "%s: no usable %s image: %s", path, format, strerror (-result));
+      return reason ? refuse (ret_error, "%s: no usable %s image: %s (%s)", path, format, reason, strerror (-result))
+             : refuse (ret_error, "%s: no usable %s image: %s", path, format, strerror (-result));
     }
   return block;
 }

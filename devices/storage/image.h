@@ -5,6 +5,6 @@
 
 #include "block.h"
 
-/* format: "raw" or "qcow2". A writable image is locked against a second opener (open file description lock).
+/* format: "raw", "qcow2", "vmdk", "vdi" or "vhd". A writable image is locked against a second opener (open file description lock).
  * NULL with a sentence that begins with the path in ret_error (freed by the caller). */
 BlockBackend *image_open (const char *path, const char *format, bool read_only, char **ret_error);

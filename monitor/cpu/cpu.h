@@ -136,7 +136,7 @@ struct Cpu
   uint8_t   inhibit;            /* interrupts are held off for one instruction after STI, MOV SS, POP SS: CPU_INHIBIT_* */
   bool      halted;
   volatile uint32_t exit_request;       /* CPU_REQUEST_*: looked at between blocks; set from signal handlers */
-  uint64_t  instructions;       /* retired since power on */
+  uint64_t  instructions;       /* retired since power on; a delivered fault and each iteration of a string count as one */
   uint64_t  instruction_limit;  /* run () returns at latest when `instructions` reaches this */
   Segment   segments[N_SEGMENTS];
   Tlb      *tlb;

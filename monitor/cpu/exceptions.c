@@ -273,6 +273,9 @@ cpu_deliver_exception (Cpu *cpu)
 {
   unsigned first = cpu->exception_vector;
 
+  /* A guest whose handler faults at once must not stop the instruction clock. */
+  if (!cpu->exception_is_trap)
+    cpu->instructions++;
   for (;;)
     {
       unsigned vector = cpu->exception_vector;

@@ -13,7 +13,8 @@ ExitReason cpu_raise_page_fault (Cpu *cpu, uint32_t linear, uint32_t error);    
 /* A trap: eip already points behind the instruction. dr6: bits to set with VECTOR_DB, else 0. */
 ExitReason cpu_raise_trap       (Cpu *cpu, unsigned vector, uint32_t dr6);
 
-/* Delivers the recorded exception, escalating to #DF and shutdown. EXIT_BRANCH or EXIT_SHUTDOWN. */
+/* Delivers the recorded exception, escalating to #DF and shutdown. EXIT_BRANCH or EXIT_SHUTDOWN.
+ * A fault counts as one instruction when it is delivered (traps do not: their instruction has retired). */
 ExitReason cpu_deliver_exception (Cpu *cpu);
 
 typedef enum

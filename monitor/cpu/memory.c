@@ -107,6 +107,7 @@ tlb_flush (Cpu *cpu, bool global_too)
 {
   Tlb *tlb = cpu->tlb;
 
+  tlb->epoch++;
   for (unsigned table = 0; table < 2; table++)
     for (unsigned i = 0; i < TLB_ENTRIES; i++)
       {
@@ -124,6 +125,7 @@ tlb_flush_linear (Cpu *cpu, uint32_t linear)
 {
   Tlb *tlb = cpu->tlb;
 
+  tlb->epoch++;
   for (unsigned table = 0; table < 2; table++)
     {
       TlbEntry *entry = tlb_entry (tlb->tables[table], linear);

@@ -49,6 +49,7 @@ struct Tlb
   bool      user;               /* data accesses are user accesses: CPL 3 */
   bool      slow;               /* #AC or data breakpoints may be due */
   bool      code_changed;       /* a decoded block died: leave the current one */
+  uint64_t  epoch;              /* changes with everything that may change which code a linear address means */
   bool      large_pages;        /* some entry is part of a large page: INVLPG must look at all */
   TlbEntry  tables[2][TLB_ENTRIES];
   SegmentCacheEntry segment_cache[SEGMENT_CACHE_ENTRIES];

@@ -175,7 +175,7 @@ insn_disassemble (const DecodedInsn *insn, uint32_t eip, char *ret_text, size_t 
     }
   for (const char *p = row->mnemonic; *p; p++)
     put (&writer, "%c", tolower (*p));
-  if (!strcmp (row->form, "none"))
+  if (!strcmp (row->form, "none") || !strcmp (row->form, "R"))
     return;
   for (const char *form = row->form; *form;)
     {

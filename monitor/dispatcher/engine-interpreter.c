@@ -25,32 +25,48 @@ interpreter_free (Engine *self)
   free (self);
 }
 
-/* The block at CS:EIP; NULL: step instead.  *ret_reason EXIT_FAULT: the fetch faulted. */
+/* The block at CS:EIP; NULL: step instead.  *ret_reason EXIT_FAULT: the fetch faulted.  link: where the block before would
+ * have its successor noted, or NULL. */
 static inline Block *
-find_block (Cpu *cpu, ExitReason *ret_reason)
+find_block (Cpu *cpu, BlockLink *link, ExitReason *ret_reason)
 {
   const Segment *cs = &cpu->segments[SEG_CS];
   uint32_t linear = cs->base + cpu->eip, page;
-  const TlbEntry *entry = tlb_entry (cpu->tlb->data, linear);
-  unsigned mode = cs->attributes & SEGMENT_DB ? DECODE_CODE32 : 0;
+  unsigned mode = cs->attributes / SEGMENT_DB & DECODE_CODE32;
+  uint64_t key = block_link_key (cpu, linear, mode, cpu->tlb->user, cpu->tlb->epoch);
+  const TlbEntry *entry;
   Block *block;
 
   *ret_reason = EXIT_NONE;
   if (UNLIKELY (cpu->eip > cs->limit))
     return NULL;
-  if (LIKELY (entry->execute_tag == (linear & ~0xfffu)))
-    page = entry->page;
-  else if (memory_fetch (cpu, linear, &page))
+  if (LIKELY (link && link->key == key))
+    block = link->block;
+  else
     {
-      *ret_reason = EXIT_FAULT;
-      return NULL;
+      entry = tlb_entry (cpu->tlb->data, linear);
+      if (LIKELY (entry->execute_tag == (linear & ~0xfffu)))
+        page = entry->page;
+      else if (memory_fetch (cpu, linear, &page))
+        {
+          *ret_reason = EXIT_FAULT;
+          return NULL;
+        }
+      else if (page == GUEST_PAGE_NONE)
+        return NULL;
+      block = decode_cache_find (cpu->decode_cache, page, linear & 0xfff, mode);
+      if (UNLIKELY (!block))
+        {
+          block = decode_cache_build (cpu, page, linear & 0xfff, mode);
+          /* Building may have emptied the cache, and with it the block before. */
+          link = NULL;
+        }
+      if (UNLIKELY (!block))
+        return NULL;
+      if (link)
+        *link = (BlockLink) { key, block };
     }
-  else if (page == GUEST_PAGE_NONE)
-    return NULL;
-  block = decode_cache_find (cpu->decode_cache, page, linear & 0xfff, mode);
-  if (UNLIKELY (!block))
-    block = decode_cache_build (cpu, page, linear & 0xfff, mode);
-  if (UNLIKELY (!block || cs->limit - cpu->eip < block->n_bytes - 1u))
+  if (UNLIKELY (cs->limit - cpu->eip < block->n_bytes - 1u))
     return NULL;
   return block;
 }
@@ -60,6 +76,7 @@ static inline __attribute__ ((always_inline)) ExitReason
 run_instructions (Cpu *cpu, bool one_block)
 {
   DecodeCache *cache = cpu->decode_cache;
+  BlockLink *link = NULL;
   ExitReason reason;
 
   for (;;)
@@ -67,20 +84,26 @@ run_instructions (Cpu *cpu, bool one_block)
       const DecodedInsn *insn;
       Block *block;
 
-      if (UNLIKELY (cpu->exit_request))
+      if (UNLIKELY (cpu->exit_request || cpu->instructions >= cpu->instruction_limit))
         return EXIT_REQUEST;
-      if (UNLIKELY (cpu->instructions >= cpu->instruction_limit))
-        return EXIT_REQUEST;
-      if (UNLIKELY (cpu->inhibit || cpu->eflags & EFLAGS_TF || cpu->dr[7] & 0xff))
+      if (UNLIKELY (cpu->inhibit || cpu->eflags & (EFLAGS_TF | EFLAGS_RF) || cpu->dr[7] & 0xff))
         {
+          link = NULL;
+          /* RF ends with the next instruction; without breakpoints nothing else comes of it. */
+          if (!cpu->inhibit && !(cpu->eflags & EFLAGS_TF) && !(cpu->dr[7] & 0xff))
+            {
+              cpu->eflags &= ~(uint32_t) EFLAGS_RF;
+              continue;
+            }
           reason = interpreter_step (cpu, false);
           if (reason != EXIT_NONE || one_block)
             return reason;
           continue;
         }
-      block = find_block (cpu, &reason);
+      block = find_block (cpu, link, &reason);
       if (UNLIKELY (!block || cpu->instruction_limit - cpu->instructions < block->n_insns))
         {
+          link = NULL;
           if (reason == EXIT_FAULT)
             reason = cpu_deliver_exception (cpu) == EXIT_SHUTDOWN ? EXIT_SHUTDOWN : EXIT_NONE;
           else
@@ -89,7 +112,6 @@ run_instructions (Cpu *cpu, bool one_block)
             return reason;
           continue;
         }
-      cpu->eflags &= ~(uint32_t) EFLAGS_RF;
       cpu->tlb->code_changed = false;
       cache->current = block;
       insn = block->insns;
@@ -102,13 +124,16 @@ run_instructions (Cpu *cpu, bool one_block)
       if (LIKELY (reason == EXIT_BRANCH))
         {
           cpu->instructions++;
+          link = &block->links[1];
           if (one_block)
             return EXIT_NONE;
           continue;
         }
+      link = NULL;
       switch (reason)
         {
         case EXIT_REQUEST:
+          link = &block->links[0];
           break;
         case EXIT_FAULT:
           if (cpu_deliver_exception (cpu) == EXIT_SHUTDOWN)

@@ -6,9 +6,13 @@
 #include "guarded.h"
 
 #include "char-fd.h"
+#include "flat-memory.h"
 #include "image-fd.h"
 #include "machine.h"
+#include "message-fd.h"
+#include "packet-fd.h"
 #include "protocol.h"
+#include "qcow2.h"
 #include "reasons.h"
 #include "sandbox.h"
 #include "sound-ring.h"
@@ -30,7 +34,7 @@
 
 enum
 {
-  MAX_FILE_BYTES = 1 << 30, FRAME_MS = 16, IDLE_FRAME_MS = 500, N_CHAIN = PROTOCOL_MAX_DEPTH + 1,
+  MAX_FILE_BYTES = 1 << 30, FRAME_MS = 16, IDLE_FRAME_MS = 500, BUSY_CARD_MS = 2, N_CHAIN = PROTOCOL_MAX_DEPTH + 1,
   PRIVATE_MEMORY_BYTES = 1 << 30,
 };
 
@@ -42,6 +46,7 @@ typedef struct
   unsigned n_fds;
   uint8_t key[64];
   unsigned n_key;
+  bool    released;             /* the guard has the file for now; the descriptors of its DRIVEs are collected again */
 } Drive;
 
 typedef struct
@@ -58,6 +63,9 @@ typedef struct
   DisplaySurface surface;
   SoundRing    *ring;
   int           frame_event, input, change_event[2];
+  PacketBackend *cable;                 /* NULL: none, or its far end is gone; belongs to the machine once there is one */
+  MessageBackend *folders[MACHINE_N_FOLDERS];   /* the machine's, from the moment there is one; NULL: none or gone */
+  uint64_t      cable_full_until;       /* the card had no room: not before this time in ms */
   uint64_t      n_frames;
   MachineEnd    end;
 } Server;
@@ -170,8 +178,9 @@ static int
 take_drive (Server *self, const MsgDrive *message, int fd)
 {
   Drive *drive = &self->drives[message->kind][message->slot % MACHINE_N_DISKS];
+  bool again = message->depth == 0 && self->machine && (message->format != drive->format || message->flags != drive->flags);
 
-  if (message->depth != drive->n_fds || message->depth >= N_CHAIN)
+  if (message->depth != drive->n_fds || message->depth >= N_CHAIN || (self->machine && !drive->released) || again)
     {
       close (fd);
       return -EINVAL;
@@ -194,10 +203,104 @@ open_drive (Drive *drive, int *ret_error)
   BlockBackend *block = NULL;
 
   *ret_error = image_open_fds (&image, &block);
+  for (unsigned i = 0; *ret_error && i < drive->n_fds; i++)
+    close (drive->fds[i]);
   explicit_bzero (drive->key, sizeof drive->key);
   drive->n_key = 0;
   drive->n_fds = 0;
   return block;
+}
+
+/* --- released disks: while the guard changes the file, nothing may be read, written or remembered ------------------- */
+
+static int
+absent_read (BlockBackend *self, uint64_t offset, void *ret_bytes, size_t n_bytes)
+{
+  return -ENOMEDIUM;
+}
+
+static int
+absent_write (BlockBackend *self, uint64_t offset, const void *bytes, size_t n_bytes)
+{
+  return -ENOMEDIUM;
+}
+
+static int
+absent_flush (BlockBackend *self)
+{
+  return 0;
+}
+
+static void
+absent_close (BlockBackend *self)
+{
+  free (self);
+}
+
+static const BlockClass absent_class = {
+  .format = "absent", .read = absent_read, .write = absent_write, .flush = absent_flush, .close = absent_close,
+};
+
+typedef struct
+{
+  Drive   *drives;              /* of the kind DRIVE_DISK */
+  unsigned slot;
+  int      result;
+  const char *text;
+} DiskCall;
+
+static void
+call_release (Machine *machine, void *data)
+{
+  DiskCall *call = data;
+  BlockBackend *block = machine_disk (machine, call->slot), *absent;
+
+  call->text = "there is no such disk, or it is released already";
+  call->result = -ENODEV;
+  if (!block || call->drives[call->slot].released)
+    return;
+  call->text = "the disk could not be written";
+  call->result = block->read_only ? 0 : block_flush (block);
+  if (call->result < 0)
+    return;
+  absent = malloc (sizeof *absent);
+  call->result = absent ? 0 : -ENOMEM;
+  if (!absent)
+    return;
+  *absent = (BlockBackend) { &absent_class, block->n_bytes, block->read_only };
+  call->result = machine_change_disk (machine, call->slot, absent);
+  if (call->result < 0)
+    free (absent);
+  else
+    call->drives[call->slot].released = true;
+}
+
+static void
+call_bring_back (Machine *machine, void *data)
+{
+  DiskCall *call = data;
+
+  for (unsigned slot = 0; slot < MACHINE_N_DISKS && call->result == 0; slot++)
+    {
+      Drive *drive = &call->drives[slot];
+      BlockBackend *block;
+
+      if (!drive->released)
+        continue;
+      call->text = "a released disk was not brought back";
+      call->result = drive->n_fds ? 0 : -ENOMEDIUM;
+      if (call->result < 0)
+        return;
+      call->text = "the disk that was brought back cannot be used";
+      block = open_drive (drive, &call->result);
+      if (call->result < 0)
+        return;
+      call->result = machine_change_disk (machine, slot, block);
+      if (call->result < 0)
+        block_close (block);
+      else
+        drive->released = false;
+    }
 }
 
 static int
@@ -249,6 +352,18 @@ make_drives (Server *self, char *ret_text, size_t n_text)
           self->config.disks[slot] = (MachineDrive) { block, true, kind == DRIVE_CDROM };
       }
   return 0;
+}
+
+/* Sent from the machine's thread: a frame is one system call, so it does not mix with the other thread's. */
+static void
+tell_stalled (void *data, bool stalled)
+{
+  MsgText message = { 0 };
+
+  snprintf (message.text, sizeof message.text, "%s",
+            stalled ? "the disk with this machine's files is full: it waits and goes on when there is space again"
+                    : "there is space again: the machine goes on");
+  protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_WARNING, 0, &message, NULL);
 }
 
 static void *
@@ -325,6 +440,7 @@ make_machine (Server *self, char *ret_text, size_t n_text)
     return result;
   self->config.command_line = self->command_line;
   self->machine = machine_new (&self->config, &error);
+  flat_memory_close ();
   for (unsigned i = 0; i < 4; i++)
     {
       free (self->files[i]);
@@ -336,6 +452,7 @@ make_machine (Server *self, char *ret_text, size_t n_text)
       free (error);
       return -EIO;
     }
+  machine_on_stall (self->machine, tell_stalled, NULL);
   machine_pause (self->machine);
   if (pipe2 (self->change_event, O_CLOEXEC) < 0 || pthread_create (&self->thread, NULL, machine_thread, self) != 0)
     {
@@ -509,6 +626,36 @@ state_command (Server *self, const Message *message, int fd, const char **ret_te
   return result < 0 ? result : call.result;
 }
 
+static int
+release_drive (Server *self, const MsgDrive *message, const char **ret_text)
+{
+  DiskCall call = { .drives = self->drives[DRIVE_DISK], .slot = message->slot };
+  int result;
+
+  *ret_text = "only disks can be released";
+  if (message->kind != DRIVE_DISK || message->slot >= MACHINE_N_DISKS || !self->machine)
+    return -EINVAL;
+  result = machine_call (self->machine, call_release, &call);
+  *ret_text = call.text;
+  return result < 0 ? result : call.result;
+}
+
+/* Opens what was released, as far as its files have come, and lets the guest go on. */
+static int
+go_on (Server *self, const char **ret_text)
+{
+  DiskCall call = { .drives = self->drives[DRIVE_DISK] };
+  int result = machine_call (self->machine, call_bring_back, &call);
+
+  *ret_text = call.text;
+  if (result == 0)
+    result = call.result;
+  return result < 0 ? result : machine_call (self->machine, call_resume, NULL);
+}
+
+static int plug_network (Server *self, const MsgNetwork *message, int fd);
+static int take_folder (Server *self, const MsgFolder *message, int fd);
+
 /* One request of the guard. Its descriptors are ours; those that a case keeps are set to -1. False ends the monitor. */
 static bool
 handle (Server *self, const Message *message, int *fds)
@@ -576,6 +723,19 @@ handle (Server *self, const Message *message, int *fds)
       result = take_port (&self->config.parallel, fds[0]);
       fds[0] = -1;
       break;
+    case MESSAGE_NETWORK:
+      result = plug_network (self, &message->network, fds[0]);
+      fds[0] = -1;
+      why = result == -ENODEV ? "the machine has no network card" : NULL;
+      break;
+    case MESSAGE_FOLDER:
+      result = take_folder (self, &message->folder, fds[0]);
+      fds[0] = -1;
+      break;
+    case MESSAGE_NETWORK_UNPLUG:
+      result = plug_network (self, NULL, -1);
+      why = result == -ENODEV ? "the machine has no network card" : NULL;
+      break;
     case MESSAGE_INPUT:
       if (self->input >= 0)
         close (self->input);
@@ -600,8 +760,11 @@ handle (Server *self, const Message *message, int *fds)
       if (result == 0)
         self->phase = PHASE_PAUSED;
       break;
+    case MESSAGE_RELEASE_DRIVE:
+      result = release_drive (self, &message->drive, &why);
+      break;
     case MESSAGE_RESUME:
-      result = machine_call (self->machine, call_resume, NULL);
+      result = go_on (self, &why);
       if (result == 0)
         self->phase = PHASE_RUNNING;
       break;
@@ -651,6 +814,122 @@ handle (Server *self, const Message *message, int *fds)
       break;
     }
   return done (sequence, result, why ? why : text[0] ? text : result ? strerror (-result) : NULL);
+}
+
+/* --- network ----------------------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  PacketBackend *cable;
+  int            result;
+} CableCall;
+
+static void
+call_plug (Machine *machine, void *data)
+{
+  CableCall *call = data;
+
+  call->result = machine_plug_network (machine, call->cable);
+}
+
+static void
+call_frames (Machine *machine, void *data)
+{
+  CableCall *call = data;
+
+  call->result = packet_fd_receive (call->cable);
+}
+
+/* Takes the descriptor over.  Before the machine exists the cable waits in the configuration, with the card it needs. */
+static int
+plug_network (Server *self, const MsgNetwork *message, int fd)
+{
+  CableCall call = { .cable = fd >= 0 ? packet_fd_new (fd) : NULL };
+
+  if (fd >= 0 && !call.cable)
+    {
+      close (fd);
+      return -ENOMEM;
+    }
+  if (self->machine)
+    {
+      int result = machine_call (self->machine, call_plug, &call);
+
+      call.result = result < 0 ? result : call.result;
+      if (call.result < 0 && call.cable)
+        call.cable->close (call.cable);
+      if (call.result < 0)
+        return call.result;
+    }
+  else
+    {
+      if (self->config.network)
+        self->config.network->close (self->config.network);
+      self->config.network = call.cable;
+      if (message)
+        {
+          self->config.has_network = true;
+          memcpy (self->config.mac, message->mac, sizeof self->config.mac);
+        }
+    }
+  self->cable = call.cable;
+  self->cable_full_until = 0;
+  return 0;
+}
+
+static void
+take_frames (Server *self, uint64_t now_ms)
+{
+  CableCall call = { .cable = self->cable };
+
+  if (machine_call (self->machine, call_frames, &call) < 0)
+    return;
+  if (call.result == -EBUSY)
+    self->cable_full_until = now_ms + BUSY_CARD_MS;
+  else if (call.result == -EPIPE)
+    plug_network (self, NULL, -1);      /* the network is gone: the guest sees its link go down */
+}
+
+/* --- shared folders ------------------------------------------------------------------------------------------------ */
+
+static int
+take_folder (Server *self, const MsgFolder *message, int fd)
+{
+  unsigned index = message->index % MACHINE_N_FOLDERS;
+
+  self->folders[index] = self->config.folders[index].far_end ? NULL : message_fd_new (fd);
+  if (!self->folders[index])
+    {
+      close (fd);
+      return self->config.folders[index].far_end ? -EALREADY : -ENOMEM;
+    }
+  self->config.folders[index].far_end = self->folders[index];
+  memcpy (self->config.folders[index].tag, message->tag, sizeof self->config.folders[index].tag);
+  return 0;
+}
+
+typedef struct
+{
+  MessageBackend *far_end;
+  int             result;
+} FolderCall;
+
+static void
+call_answers (Machine *machine, void *data)
+{
+  FolderCall *call = data;
+
+  call->result = message_fd_receive (call->far_end);
+}
+
+static void
+take_answers (Server *self, unsigned index)
+{
+  FolderCall call = { .far_end = self->folders[index] };
+
+  /* The device closes a far end that is gone. */
+  if (machine_call (self->machine, call_answers, &call) < 0 || call.result == -EPIPE)
+    self->folders[index] = NULL;
 }
 
 /* --- console ----------------------------------------------------------------------------------------------------- */
@@ -757,13 +1036,21 @@ serve (Server *self)
 
   for (;;)
     {
-      struct pollfd polled[3] = {
+      struct pollfd polled[4 + MACHINE_N_FOLDERS] = {
         { PROTOCOL_SOCKET_FD, POLLIN, 0 }, { self->input, POLLIN, 0 }, { self->machine_started ? self->change_event[0] : -1, POLLIN, 0 },
+        { -1, POLLIN, 0 },
       };
       uint64_t now = monotonic_ms ();
       int timeout = self->phase == PHASE_RUNNING ? (next_frame > now ? (int) (next_frame - now) : 0) : -1;
 
-      if (poll (polled, 3, timeout) < 0 && errno != EINTR)
+      if (self->cable && self->phase == PHASE_RUNNING && now >= self->cable_full_until)
+        polled[3].fd = packet_fd_descriptor (self->cable);
+      else if (self->cable && self->phase == PHASE_RUNNING && timeout > BUSY_CARD_MS)
+        timeout = BUSY_CARD_MS;
+      for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+        polled[4 + i] = (struct pollfd) { self->folders[i] && self->phase == PHASE_RUNNING ? message_fd_descriptor (self->folders[i]) : -1,
+                                          POLLIN, 0 };
+      if (poll (polled, 4 + MACHINE_N_FOLDERS, timeout) < 0 && errno != EINTR)
         return;
       if (polled[2].revents)
         return;
@@ -772,6 +1059,12 @@ serve (Server *self)
       if (polled[1].revents)
         take_input (self);
       now = monotonic_ms ();
+      /* The message just taken may have changed the cable or the phase: then the next round looks again. */
+      if (polled[3].revents && self->cable && self->phase == PHASE_RUNNING && packet_fd_descriptor (self->cable) == polled[3].fd)
+        take_frames (self, now);
+      for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+        if (polled[4 + i].revents && self->folders[i] && self->phase == PHASE_RUNNING)
+          take_answers (self, i);
       if (self->phase == PHASE_RUNNING && now >= next_frame)
         {
           machine_call (self->machine, call_refresh, self);
@@ -794,7 +1087,9 @@ guarded_main (void)
 
   signal (SIGPIPE, SIG_IGN);
   self.config.memory_fd = -1;
+  qcow2_prepare_crypto ();
   self.sandbox = sandbox_enter_early ();
+  flat_memory_use (sandbox_flat_file ());
   ready.sandbox = sandbox_probe () | self.sandbox;
   if (protocol_send (PROTOCOL_SOCKET_FD, MESSAGE_READY, 0, &ready, NULL) < 0)
     return 1;

@@ -24,6 +24,13 @@ kill_block (Block *block)
     block->insns[i].routine = leave_block;
 }
 
+/* No link leads to a block that died. */
+static void
+forget_links (Cpu *cpu)
+{
+  cpu->tlb->epoch++;
+}
+
 static void
 unlink_from_bucket (DecodeCache *cache, Block *block)
 {
@@ -60,6 +67,7 @@ on_code_written (Cpu *cpu, uint32_t page, uint32_t offset, uint32_t n_bytes)
           *link = block->next_in_page;
           unlink_from_bucket (cache, block);
           kill_block (block);
+          forget_links (cpu);
           cache->n_killed++;
           cpu->tlb->code_changed = true;
         }
@@ -92,6 +100,7 @@ leave_current (Cpu *cpu)
   *link = block->next_in_page;
   unlink_from_bucket (cache, block);
   kill_block (block);
+  forget_links (cpu);
 }
 
 static void
@@ -116,6 +125,7 @@ empty (Cpu *cpu)
         }
       cache->buckets[i] = NULL;
     }
+  forget_links (cpu);
   cache->used = 0;
   cache->current = NULL;
   cache->n_emptied++;
@@ -153,6 +163,7 @@ decode_cache_build (Cpu *cpu, uint32_t page, uint32_t offset, unsigned mode)
   if (block->n_insns == 0)
     return NULL;
   block->insns[block->n_insns].routine = leave_block;
+  memset (block->links, 0, sizeof block->links);
   block->page = page;
   block->offset = (uint16_t) offset;
   block->n_bytes = (uint16_t) (at - offset);

@@ -13,8 +13,16 @@
 
 typedef struct Block Block;
 
+/* Where a block led last time: valid while the key is that of the next address in the same epoch. */
+typedef struct
+{
+  uint64_t key;                 /* block_link_key */
+  Block   *block;
+} BlockLink;
+
 struct Block
 {
+  BlockLink links[2];           /* left by its end, left by a branch */
   Block   *next_in_bucket, *next_in_page;
   uint32_t page;                /* backing page */
   uint16_t offset, n_bytes;
@@ -39,6 +47,13 @@ struct DecodeCache
 /* NULL when memory is short.  Sets cpu->cache_hooks and cpu->decode_cache. */
 DecodeCache *decode_cache_new  (Cpu *cpu);
 void         decode_cache_free (Cpu *cpu);
+
+/* Linear address, code size, ring 3 or not, epoch: 0 is never a key. */
+static inline uint64_t
+block_link_key (const Cpu *cpu, uint32_t linear, unsigned mode, bool user, uint64_t epoch)
+{
+  return linear | (uint64_t) (mode | (user ? 2 : 0) | 4) << 32 | epoch << 35;
+}
 
 static inline unsigned
 decode_cache_bucket (uint32_t page, uint32_t offset, unsigned mode)

@@ -111,6 +111,7 @@ interpreter_step (Cpu *cpu, bool one_iteration)
   if (interpreter_fetch (cpu, &insn))
     {
       cpu->inhibit = 0;
+      lift_inhibition (cpu, inhibit);
       return finish (cpu_deliver_exception (cpu));
     }
   cpu->inhibit = 0;

@@ -297,22 +297,15 @@ ROUTINE (CVTTSS2SI_Gd_Wss) { return convert_to_register (cpu, insn, true); }
 ExitReason
 sse_load (Cpu *cpu, const DecodedInsn *insn, bool must_align)
 {
-  uint32_t offset;
-  uint8_t bytes[16];
+  __m128i value;
 
   if (cpu_check_sse (cpu))
     return EXIT_FAULT;
   if (!insn->is_memory)
-    {
-      xmm_store (cpu, insn->reg, xmm_load (cpu, insn->rm));
-      return EXIT_NONE;
-    }
-  offset = insn_offset (cpu, insn);
-  if (must_align && cpu_check_aligned_16 (cpu, insn->segment, offset))
+    value = xmm_load (cpu, insn->rm);
+  else if (xmm_read_memory (cpu, insn, insn_offset (cpu, insn), &value, must_align ? 16 : 8))
     return EXIT_FAULT;
-  if (cpu_read_bytes (cpu, insn->segment, offset, bytes, 16, must_align ? 16 : 1))
-    return EXIT_FAULT;
-  memcpy (cpu->fpu.xmm[insn->reg], bytes, 16);
+  xmm_store (cpu, insn->reg, value);
   return EXIT_NONE;
 }
 
@@ -322,7 +315,7 @@ sse_store (Cpu *cpu, const DecodedInsn *insn, bool must_align)
   if (cpu_check_sse (cpu))
     return EXIT_FAULT;
   if (insn->is_memory)
-    return sse_store_memory (cpu, insn, must_align);
+    return xmm_write_memory (cpu, insn, insn_offset (cpu, insn), cpu->fpu.xmm[insn->reg], must_align ? 16 : 8);
   xmm_store (cpu, insn->rm, xmm_load (cpu, insn->reg));
   return EXIT_NONE;
 }

@@ -99,14 +99,93 @@ load_memory (Cpu *cpu, const DecodedInsn *insn, unsigned n_bytes, X87Kernel kern
   return EXIT_NONE;
 }
 
+/* Normal numbers and zeros, by far the most, are widened and narrowed in C: they can raise nothing but precision, and
+ * asking the host for its status word costs more than the whole conversion. */
+
+static inline bool
+widen_single (uint32_t bits, Float80 *ret_value)
+{
+  unsigned exponent = bits >> 23 & 0xff;
+
+  if (UNLIKELY (exponent == 0xff || (exponent == 0 && bits << 1 != 0)))
+    return false;
+  ret_value->exponent = (bits >> 16 & 0x8000) | (exponent != 0 ? exponent + 16383 - 127 : 0);
+  ret_value->significand = exponent != 0 ? 1ull << 63 | (uint64_t) bits << 41 >> 1 : 0;
+  return true;
+}
+
+static inline bool
+widen_double (uint64_t bits, Float80 *ret_value)
+{
+  unsigned exponent = bits >> 52 & 0x7ff;
+
+  if (UNLIKELY (exponent == 0x7ff || (exponent == 0 && bits << 1 != 0)))
+    return false;
+  ret_value->exponent = (bits >> 48 & 0x8000) | (exponent != 0 ? exponent + 16383 - 1023 : 0);
+  ret_value->significand = exponent != 0 ? 1ull << 63 | bits << 12 >> 1 : 0;
+  return true;
+}
+
+/* To nearest, even on ties; *ret_flags: FPU_PE, and FPU_C1 when rounded up. */
+static inline bool
+narrow_to_double (Float80 value, uint64_t *ret_bits, unsigned *ret_flags)
+{
+  unsigned exponent = (value.exponent & 0x7fff) - (16383 - 1023);
+  unsigned rest = value.significand & 0x7ff;
+  uint64_t fraction = value.significand >> 11 & 0xfffffffffffffu;
+  bool up = rest > 0x400 || (rest == 0x400 && fraction & 1);
+
+  /* 2046 could still round to infinity. */
+  if (UNLIKELY (exponent - 1 >= 2045 || !(value.significand >> 63)))
+    {
+      if (value.significand != 0 || value.exponent << 1 & 0xffff)
+        return false;
+      *ret_bits = (uint64_t) (value.exponent >> 15) << 63;
+      *ret_flags = 0;
+      return true;
+    }
+  *ret_bits = (uint64_t) (value.exponent >> 15) << 63 | (((uint64_t) exponent << 52 | fraction) + up);
+  *ret_flags = rest == 0 ? 0 : up ? FPU_PE | FPU_C1 : FPU_PE;
+  return true;
+}
+
 ROUTINE (FLD_Md)
 {
-  return load_memory (cpu, insn, 4, load_m32, load_m32_unmasked);
+  Fpu *fpu = &cpu->fpu;
+  uint32_t offset = insn_offset (cpu, insn), bits;
+  Float80 value;
+  ExitReason reason = x87_begin (cpu);
+
+  if (UNLIKELY (reason != EXIT_NONE))
+    return reason;
+  if (UNLIKELY (cpu_read_32 (cpu, insn->segment, offset, &bits)))
+    return EXIT_FAULT;
+  if (UNLIKELY (push_overflows (fpu) || !widen_single (bits, &value)))
+    return load_memory (cpu, insn, 4, load_m32, load_m32_unmasked);
+  x87_note_memory (cpu, insn, offset);
+  float80_store (x87_push (fpu), value);
+  fpu->status &= ~FPU_C1;
+  return EXIT_NONE;
 }
 
 ROUTINE (FLD_Mq)
 {
-  return load_memory (cpu, insn, 8, load_m64, load_m64_unmasked);
+  Fpu *fpu = &cpu->fpu;
+  uint32_t offset = insn_offset (cpu, insn);
+  uint64_t bits;
+  Float80 value;
+  ExitReason reason = x87_begin (cpu);
+
+  if (UNLIKELY (reason != EXIT_NONE))
+    return reason;
+  if (UNLIKELY (cpu_read_64 (cpu, insn->segment, offset, &bits)))
+    return EXIT_FAULT;
+  if (UNLIKELY (push_overflows (fpu) || !widen_double (bits, &value)))
+    return load_memory (cpu, insn, 8, load_m64, load_m64_unmasked);
+  x87_note_memory (cpu, insn, offset);
+  float80_store (x87_push (fpu), value);
+  fpu->status &= ~FPU_C1;
+  return EXIT_NONE;
 }
 
 /* Integers, BCD and extended values load without any exception but those of the stack. */
@@ -204,10 +283,31 @@ store_memory (Cpu *cpu, const DecodedInsn *insn, unsigned n_bytes, bool pop, uin
   return EXIT_NONE;
 }
 
+static inline __attribute__ ((always_inline)) ExitReason
+store_double (Cpu *cpu, const DecodedInsn *insn, bool pop)
+{
+  Fpu *fpu = &cpu->fpu;
+  uint32_t offset = insn_offset (cpu, insn);
+  uint64_t bits;
+  unsigned flags;
+
+  if (UNLIKELY (cpu->cr0 & (CR0_EM | CR0_TS) || fpu->status & FPU_ES || x87_is_empty (fpu, 0)
+                || fpu->control & FPU_CONTROL_ROUNDING || !narrow_to_double (float80_load (x87_st (fpu, 0)), &bits, &flags)))
+    return store_memory (cpu, insn, 8, pop, 0xfff8000000000000u, store_m64, store_m64_unmasked);
+  if (UNLIKELY (cpu_write_64 (cpu, insn->segment, offset, bits)))
+    return EXIT_FAULT;
+  x87_note_memory (cpu, insn, offset);
+  fpu->status &= ~FPU_C1;
+  x87_raise (fpu, flags);
+  if (pop)
+    x87_pop (fpu);
+  return EXIT_NONE;
+}
+
 ROUTINE (FST_Md)   { return store_memory (cpu, insn, 4, false, 0xffc00000u, store_m32, store_m32_unmasked); }
 ROUTINE (FSTP_Md)  { return store_memory (cpu, insn, 4, true, 0xffc00000u, store_m32, store_m32_unmasked); }
-ROUTINE (FST_Mq)   { return store_memory (cpu, insn, 8, false, 0xfff8000000000000u, store_m64, store_m64_unmasked); }
-ROUTINE (FSTP_Mq)  { return store_memory (cpu, insn, 8, true, 0xfff8000000000000u, store_m64, store_m64_unmasked); }
+ROUTINE (FST_Mq)   { return store_double (cpu, insn, false); }
+ROUTINE (FSTP_Mq)  { return store_double (cpu, insn, true); }
 ROUTINE (FIST_Mw)  { return store_memory (cpu, insn, 2, false, 0x8000u, store_m16int, store_m16int_unmasked); }
 ROUTINE (FISTP_Mw) { return store_memory (cpu, insn, 2, true, 0x8000u, store_m16int, store_m16int_unmasked); }
 ROUTINE (FIST_Md)  { return store_memory (cpu, insn, 4, false, 0x80000000u, store_m32int, store_m32int_unmasked); }

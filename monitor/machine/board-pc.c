@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The board: every chip, every address, every wire.  Nothing else knows them.
  *
- *   slot   0 i440FX    1.0 PIIX3   1.1 IDE   1.3 power management   2 VGA   3 network
+ *   slot   0 i440FX    1.0 PIIX3   1.1 IDE   1.3 power management   2 VGA   3 network   8 … 11 shared folders
  *   IRQ    0 timer  1 keyboard  2 cascade  3 COM2  4 COM1  5,10,11 PCI  6 floppy  7 LPT1  8 clock  9 ACPI  12 mouse
  *          13 FPU  14,15 IDE
  *   DMA    2 floppy
@@ -14,6 +14,7 @@
 #include "dma.h"
 #include "fdc.h"
 #include "firmware.h"
+#include "fpu-error.h"
 #include "fw-cfg.h"
 #include "guest-memory.h"
 #include "i440fx.h"
@@ -37,6 +38,7 @@
 #include "speaker.h"
 #include "uart16550.h"
 #include "vga.h"
+#include "virtio-9p.h"
 #include "vmmouse.h"
 
 #include <errno.h>
@@ -48,7 +50,7 @@
 enum
 {
   DEVFN_HOST_BRIDGE = 0 << 3, DEVFN_ISA = 1 << 3, DEVFN_IDE = 1 << 3 | 1, DEVFN_PM = 1 << 3 | 3, DEVFN_VGA = 2 << 3,
-  DEVFN_NETWORK = 3 << 3,
+  DEVFN_NETWORK = 3 << 3, DEVFN_FOLDERS = 8 << 3,
   FIRMWARE_LOW_BYTES = 128 << 10,       /* what shows at E0000h … FFFFFh */
   MAX_DEVICES = 48,
 };
@@ -68,6 +70,7 @@ struct Board
   Pic         *pic;
   LocalApic   *local_apic;
   IoApic      *io_apic;
+  FpuError    *fpu_error;
   Pit         *pit;
   Speaker     *speaker;
   Rtc         *rtc;
@@ -85,6 +88,7 @@ struct Board
   IdePci      *ide_pci;
   Vga         *vga;
   Rtl8139     *network;
+  Virtio9p    *folders[MACHINE_N_FOLDERS];
   FwCfg       *fw_cfg;
   DebugPort   *debug;
 
@@ -262,11 +266,15 @@ add_interrupts (Board *self, char **ret_error)
       || !added (self, "I/O APIC", io_apic_new (&self->host, local_apic_deliver, self->local_apic, &self->io_apic), &self->io_apic,
                  ret_error))
     return false;
+  if (!added (self, "x87 error latch",
+              fpu_error_new (&self->host, irq_line (self, 13), (IrqLine) { cpu_set_ignne_line, cpu, 0 }, &self->fpu_error),
+              &self->fpu_error, ret_error))
+    return false;
   local_apic_connect_io_apic (self->local_apic, io_apic_eoi, self->io_apic);
   cpu->lines.acknowledge = local_apic_acknowledge;
   cpu->lines.controller = self->local_apic;
   cpu->lines.apic_base_written = apic_base_written;
-  cpu->lines.ferr = irq_line (self, 13);
+  cpu->lines.ferr = (IrqLine) { fpu_error_set_ferr, self->fpu_error, 0 };
   return true;
 }
 
@@ -475,6 +483,20 @@ drive_for_image (const BlockBackend *image)
   return FLOPPY_DRIVE_1440K;
 }
 
+static void
+host_disk_full (void *board)
+{
+  machine_stall (((Board *) board)->machine);
+}
+
+void
+board_retry_drives (Board *self)
+{
+  for (unsigned i = 0; i < 2; i++)
+    ide_retry (self->ide[i]);
+  fdc_retry (self->fdc);
+}
+
 static bool
 add_floppies (Board *self, char **ret_error)
 {
@@ -483,6 +505,7 @@ add_floppies (Board *self, char **ret_error)
 
   if (!added (self, "floppy controller", fdc_new (&self->host, irq_line (self, 6), 0x3f0, &port, 2, &self->fdc), &self->fdc, ret_error))
     return false;
+  fdc_set_full_handler (self->fdc, host_disk_full, self);
   for (unsigned i = 0; i < config->n_floppy_drives && i < MACHINE_N_FLOPPIES; i++)
     {
       fdc_set_drive (self->fdc, i, drive_for_image (config->floppies[i]));
@@ -505,6 +528,8 @@ add_disks (Board *self, char **ret_error)
                 ide_channel_new (&self->host, irq_line (self, 14 + i), command_ports[i], control_ports[i], &self->ide[i]), &self->ide[i],
                 ret_error))
       return false;
+  for (unsigned i = 0; i < 2; i++)
+    ide_set_full_handler (self->ide[i], host_disk_full, self);
   if (!added (self, "IDE", ide_pci_new (&self->host, self->pci, DEVFN_IDE, self->ide[0], self->ide[1], &self->ide_pci), &self->ide_pci,
               ret_error))
     return false;
@@ -537,6 +562,20 @@ add_network (Board *self, char **ret_error)
   return !config->has_network
          || added (self, "network card",
                    rtl8139_new (&self->host, self->pci, DEVFN_NETWORK, config->network, config->mac, &self->network), &self->network, ret_error);
+}
+
+static bool
+add_folders (Board *self, char **ret_error)
+{
+  const MachineConfig *config = &self->machine->config;
+
+  for (unsigned i = 0; i < MACHINE_N_FOLDERS; i++)
+    if (*config->folders[i].tag
+        && !added (self, "shared folder",
+                   virtio_9p_new (&self->host, self->pci, (uint8_t) (DEVFN_FOLDERS + (i << 3)), config->folders[i].tag,
+                                  config->folders[i].far_end, &self->folders[i]), &self->folders[i], ret_error))
+      return false;
+  return true;
 }
 
 /* --- the wires as a device -------------------------------------------------------------------------------------- */
@@ -589,7 +628,7 @@ board_new (Machine *machine, char **ret_error)
       && add_ports (self, ret_error)
       && added (self, "VGA", vga_new (&self->host, self->pci, DEVFN_VGA, config->vga_firmware, config->n_vga_firmware, &self->vga),
                 &self->vga, ret_error)
-      && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_network (self, ret_error)
+      && add_floppies (self, ret_error) && add_disks (self, ret_error) && add_network (self, ret_error) && add_folders (self, ret_error)
       && add_firmware_configuration (self, ret_error))
     {
       fill_cmos (self);
@@ -739,6 +778,25 @@ machine_change_cdrom (Machine *machine, unsigned slot, BlockBackend *block, bool
         return block || force ? cdrom_insert (drive, block) : cdrom_eject (drive);
       }
   return -ENODEV;
+}
+
+BlockBackend *
+machine_disk (Machine *machine, unsigned slot)
+{
+  return slot < MACHINE_N_DISKS && !machine->config.disks[slot].is_cdrom ? machine->config.disks[slot].block : NULL;
+}
+
+int
+machine_change_disk (Machine *machine, unsigned slot, BlockBackend *block)
+{
+  int result;
+
+  if (!machine_disk (machine, slot))
+    return -ENODEV;
+  result = ide_change_disk (ide_channel_drive (machine->board->ide[slot / 2], slot % 2), block);
+  if (result == 0)
+    machine->config.disks[slot].block = block;
+  return result;
 }
 
 int

@@ -28,13 +28,17 @@ struct Machine
   pthread_mutex_t lock;
   pthread_cond_t  wake, answered;
   pthread_t       thread;
-  bool            thread_known, ended;
+  bool            thread_known, ended, lingering;
   Mail           *mail, **mail_tail;
   void          (*changed) (void *data);
   void           *changed_data;
 
   /* Run state, on the machine's thread */
   bool       paused, halted, reset_wanted;
+  bool       stalled;                   /* the host's disk is full: time stands still, tried again every second */
+  bool       stall_told;
+  void     (*on_stall) (void *data, bool stalled);
+  void      *on_stall_data;
   MachineEnd end;
   uint32_t   end_value;
   timer_t    alarm;
@@ -50,6 +54,9 @@ void   board_reset (Board *board);      /* RESET#: every device, then the CPU */
 /* Whether the firmware expects a processor-only reset (CMOS shutdown codes 5, 9 and Ah keep memory and chips). */
 bool   board_soft_reset_wanted (Board *board);
 void   board_each_device (Board *board, void (*call) (Device *device, void *data), void *data);
+void   board_retry_drives (Board *board);
+/* A drive found the host's disk full and waits with its request. */
+void   machine_stall (Machine *self);
 /* Ask the run loop to reset, from inside a device. */
 void   machine_want_reset (Machine *self);
 void   machine_want_end   (Machine *self, MachineEnd end, uint32_t value);

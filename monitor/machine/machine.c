@@ -36,7 +36,8 @@ alarm_rang (int signal_number)
   if (alarmed_machine)
     {
       alarmed_machine->alarm_deadline_ns = UINT64_MAX;
-      cpu_request_exit (alarmed_machine->cpu, CPU_REQUEST_EVENT);
+      /* STOP as well: when it rings between the timers' turn and the CPU's, the CPU must not start on an overdue timer. */
+      cpu_request_exit (alarmed_machine->cpu, CPU_REQUEST_EVENT | CPU_REQUEST_STOP);
     }
 }
 
@@ -228,8 +229,11 @@ machine_call (Machine *self, void (*call) (Machine *self, void *data), void *dat
     }
   if (self->ended)
     {
+      /* Nobody runs any more: while the owner lets it linger, the caller looks for itself. */
+      if (self->lingering)
+        call (self, data);
       pthread_mutex_unlock (&self->lock);
-      return -ESHUTDOWN;
+      return self->lingering ? 0 : -ESHUTDOWN;
     }
   *self->mail_tail = &mail;
   self->mail_tail = &mail.next;
@@ -324,6 +328,40 @@ sleep_until_event (Machine *self)
   pthread_cond_timedwait (&self->wake, &self->lock, &until);
 }
 
+void
+machine_stall (Machine *self)
+{
+  self->stalled = true;
+  clock_stop (self->clock);
+  cpu_request_exit (self->cpu, CPU_REQUEST_STOP);
+  if (!self->stall_told && self->on_stall)
+    self->on_stall (self->on_stall_data, true);
+  self->stall_told = true;
+}
+
+/* A second later the drives try again; if the disk is still full they stall the machine again. Called with the lock held. */
+static void
+wait_for_space (Machine *self)
+{
+  struct timespec until;
+
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_sec++;
+  pthread_cond_timedwait (&self->wake, &self->lock, &until);
+  if (self->paused || self->end != MACHINE_END_NONE)
+    return;
+  self->stalled = false;
+  self->alarm_deadline_ns = UINT64_MAX;
+  clock_start (self->clock);
+  board_retry_drives (self->board);
+  if (!self->stalled)
+    {
+      self->stall_told = false;
+      if (self->on_stall)
+        self->on_stall (self->on_stall_data, false);
+    }
+}
+
 static void
 set_limit (Machine *self)
 {
@@ -371,14 +409,15 @@ machine_run (Machine *self, uint32_t *ret_value)
 {
   pthread_mutex_lock (&self->lock);
   self->has_alarm = make_alarm (self) && self->config.clock_source == CLOCK_HOST;
-  self->thread = pthread_self ();
-  self->thread_known = true;
   if (self->engine->klass->adopt_thread)
     self->engine->klass->adopt_thread (self->engine);
+  self->thread = pthread_self ();
+  self->thread_known = true;
   if (!self->paused)
     clock_start (self->clock);
   while (self->end == MACHINE_END_NONE)
     {
+      __atomic_and_fetch (&self->cpu->exit_request, ~(uint32_t) CPU_REQUEST_STOP, __ATOMIC_SEQ_CST);
       take_mail (self, false);
       if (self->end != MACHINE_END_NONE)
         break;
@@ -392,6 +431,11 @@ machine_run (Machine *self, uint32_t *ret_value)
       if (self->paused)
         {
           sleep_until_event (self);
+          continue;
+        }
+      if (self->stalled)
+        {
+          wait_for_space (self);
           continue;
         }
       if (self->halted && !self->cpu->exit_request)
@@ -434,6 +478,21 @@ machine_want_end (Machine *self, MachineEnd end, uint32_t value)
 }
 
 void
+machine_linger (Machine *self, bool linger)
+{
+  pthread_mutex_lock (&self->lock);
+  self->lingering = linger;
+  pthread_mutex_unlock (&self->lock);
+}
+
+void
+machine_on_stall (Machine *self, void (*stalled) (void *data, bool stalled), void *data)
+{
+  self->on_stall = stalled;
+  self->on_stall_data = data;
+}
+
+void
 machine_on_change (Machine *self, void (*changed) (void *data), void *data)
 {
   self->changed = changed;
@@ -456,7 +515,8 @@ machine_resume (Machine *self)
   if (!self->paused)
     return;
   self->paused = false;
-  clock_start (self->clock);
+  if (!self->stalled)
+    clock_start (self->clock);
   /* The host timer was set for the time before the pause. */
   self->alarm_deadline_ns = UINT64_MAX;
   tell (self);

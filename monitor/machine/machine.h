@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "display.h"
 #include "engine.h"
+#include "message.h"
 #include "packet.h"
 #include "sound.h"
 #include "virtual-clock.h"
@@ -25,6 +26,7 @@ enum
   MACHINE_N_DISKS = 4, MACHINE_N_FLOPPIES = 2, MACHINE_N_SERIALS = 2,
   MACHINE_MIN_MEMORY_MIB = 1, MACHINE_MAX_MEMORY_MIB = 3584,
   MACHINE_BOOT_ORDER_MAX = 4,
+  MACHINE_N_FOLDERS = 4,
 };
 
 typedef enum { MACHINE_ENGINE_AUTO, MACHINE_ENGINE_INTERPRETER, MACHINE_ENGINE_TRANSLATOR, MACHINE_ENGINE_LOCKSTEP } MachineEngine;
@@ -66,6 +68,7 @@ typedef struct
   PacketBackend    *network;
   uint8_t           mac[6];
   SoundSink        *sound;
+  struct { char tag[33]; MessageBackend *far_end; } folders[MACHINE_N_FOLDERS];         /* tag "": none */
   int               memory_fd;                          /* -1: make one */
 } MachineConfig;
 
@@ -92,8 +95,13 @@ const char *machine_message (Machine *self);
 /* Runs call on the machine's thread between two instructions and waits for it. -ESHUTDOWN: the machine has ended.
  * On the machine's own thread it runs at once. */
 int  machine_call (Machine *self, void (*call) (Machine *self, void *data), void *data);
+/* Whether calls go on being answered (on the caller's thread) after the machine has ended: for last questions. */
+void machine_linger (Machine *self, bool linger);
 /* Told on the machine's thread when the run state changes or the machine ends. */
 void machine_on_change (Machine *self, void (*changed) (void *data), void *data);
+
+/* Told on the machine's thread when the host's disk is full and the guest waits (true), and when it goes on (false). */
+void machine_on_stall (Machine *self, void (*stalled) (void *data, bool stalled), void *data);
 
 /* --- on the machine's thread (inside machine_call) --------------------------------------------------------------- */
 
@@ -130,6 +138,12 @@ int  machine_key_combination (Machine *self, const char *names);
 /* Media. slot: 0 … 1 floppies, or the n-th CD drive. block NULL: eject. -ENODEV: no such drive; -EBUSY: locked by the guest. */
 int  machine_change_floppy (Machine *self, unsigned slot, BlockBackend *block);
 int  machine_change_cdrom  (Machine *self, unsigned slot, BlockBackend *block, bool force);
+
+/* Another back end with the same contents behind a disk (IDE position 0 … 3), unseen by the guest; the machine owns it from
+ * success on and closes the one before.  -ENODEV: no disk there; -EINVAL: another size or right to write. */
+int  machine_change_disk  (Machine *self, unsigned slot, BlockBackend *block);
+/* What is behind a disk now; NULL: no disk there. */
+BlockBackend *machine_disk (Machine *self, unsigned slot);
 
 /* Puts another cable into the network card (NULL: pulls it out). -ENODEV: no card; the cable is then still the caller's. */
 int  machine_plug_network (Machine *self, PacketBackend *cable);

@@ -124,6 +124,11 @@ check_contents (const Message *frame)
              ? "parallel port" : NULL;
     case MESSAGE_NETWORK:
       return frame->network.reserved || frame->network.mac[0] & 1 ? "network address" : NULL;
+    case MESSAGE_FOLDER:
+      if (frame->folder.index >= PROTOCOL_FOLDERS || frame->folder.reserved[0] || frame->folder.reserved[1] || frame->folder.reserved[2])
+        return "number of a folder";
+      return !*frame->folder.tag || strnlen (frame->folder.tag, sizeof frame->folder.tag) > 32
+             || !text_is_sound (frame->folder.tag, sizeof frame->folder.tag) ? "tag of a folder" : NULL;
     case MESSAGE_APPEND:
     case MESSAGE_KEYS:
     case MESSAGE_TYPE:

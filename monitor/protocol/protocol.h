@@ -32,6 +32,7 @@ enum
   PROTOCOL_SCREEN_BYTES  = 132 * 4 + 4, /* one row as UTF-8 with its NUL */
   PROTOCOL_SCREEN_ROWS   = 64,
   PROTOCOL_REASONS       = 32,
+  PROTOCOL_FOLDERS       = 4,
 };
 
 typedef enum { SENDER_GUARD = 1, SENDER_MONITOR = 2 } Sender;
@@ -113,6 +114,12 @@ typedef struct
 
 typedef struct { uint8_t mac[6]; uint16_t reserved; } MsgNetwork;
 
+typedef struct
+{
+  uint8_t index, reserved[3];   /* below PROTOCOL_FOLDERS; 0 */
+  char    tag[36];              /* what the guest mounts: 1 .. 32 bytes, NUL-terminated, zero after it */
+} MsgFolder;
+
 typedef struct { char text[PROTOCOL_TEXT_BYTES]; } MsgText;      /* UTF-8, NUL-terminated, zero after it */
 
 typedef struct
@@ -159,7 +166,7 @@ typedef struct
 } MsgStopped;
 
 _Static_assert (sizeof (MessageHeader) == 8 && sizeof (MsgConfigure) == 40 && sizeof (MsgDrive) == 8
-                && sizeof (MsgDriveKey) == 72 && sizeof (MsgPort) == 4 && sizeof (MsgNetwork) == 8
+                && sizeof (MsgDriveKey) == 72 && sizeof (MsgPort) == 4 && sizeof (MsgNetwork) == 8 && sizeof (MsgFolder) == 40
                 && sizeof (MsgText) == 1024 && sizeof (MsgReady) == 8 && sizeof (MsgDone) == 256
                 && sizeof (MsgScreenRow) == 536 && sizeof (MsgStatus) == 24
                 && sizeof (MsgStatistics) == 40 + 16 * PROTOCOL_REASONS && sizeof (MsgStopped) == 264,
@@ -187,6 +194,7 @@ typedef union
       MsgDriveKey   drive_key;
       MsgPort       port;
       MsgNetwork    network;
+      MsgFolder     folder;
       MsgText       text;
       MsgReady      ready;
       MsgDone       done;

@@ -6,6 +6,7 @@
 
 #include "control.h"
 #include "host-char.h"
+#include "host-network.h"
 #include "image.h"
 #include "options.h"
 #include "sound-file.h"
@@ -19,15 +20,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { MAX_FIRMWARE = 4 << 20 };
+enum { MAX_FIRMWARE = 4 << 20, LAST_QUESTIONS_NS = 300000000 };
 
 typedef struct
 {
   Options   options;
   uint8_t  *files[4];           /* firmware, VGA firmware, kernel, initrd */
   HostChar *serials[MACHINE_N_SERIALS];
+  HostNetwork *network;
   Control  *control;
   Machine  *machine;
 } Standalone;
@@ -196,8 +199,8 @@ open_ends (Standalone *self)
       if (!m->sound)
         return fail ("sound: %s", error ? error : "out of memory");
     }
-  if (o->network && strcmp (o->network, "none") != 0)
-    return fail ("--network '%s' is not to be had in this build; use none", o->network);
+  if (!host_network_open (o->network, m, &self->network, &error))
+    return fail ("--network: %s", error ? error : "out of memory");
   if (o->control)
     {
       self->control = control_new (o->control, &error);
@@ -244,6 +247,23 @@ wait_for_signal (void *data)
   return NULL;
 }
 
+static void
+tell_stalled (void *data, bool stalled)
+{
+  fail (stalled ? "the disk with the images is full: the machine waits and goes on when there is space again"
+                : "there is space again: the machine goes on");
+}
+
+/* The engine's signals may still arrive: sleep on. */
+static void
+sleep_through (long ns)
+{
+  struct timespec left = { ns / 1000000000, ns % 1000000000 };
+
+  while (clock_nanosleep (CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+    ;
+}
+
 static int
 run (Standalone *self)
 {
@@ -258,13 +278,20 @@ run (Standalone *self)
   pthread_sigmask (SIG_BLOCK, &set, NULL);
   signal (SIGPIPE, SIG_IGN);
   ending_machine = self->machine;
+  machine_on_stall (self->machine, tell_stalled, NULL);
   if (pthread_create (&thread, NULL, wait_for_signal, &set) == 0)
     pthread_detach (thread);
   if (self->control)
     control_start (self->control, self->machine, self->serials, MACHINE_N_SERIALS, open_medium);
   for (unsigned i = 0; i < MACHINE_N_SERIALS; i++)
     host_char_start (self->serials[i], self->machine);
+  /* A script that waits for the guest's last words still wants to ask for the screen or the statistics. */
+  machine_linger (self->machine, self->control != NULL);
+  host_network_start (self->network, self->machine);
   end = machine_run (self->machine, &value);
+  if (self->control && end != MACHINE_END_QUIT)
+    sleep_through (LAST_QUESTIONS_NS);
+  machine_linger (self->machine, false);
   switch (end)
     {
     case MACHINE_END_EXIT_PORT:
@@ -301,7 +328,10 @@ standalone_main (int argc, char **argv)
       if (!self.machine)
         fail ("%s", error ? error : "out of memory");
       else if (load_state (&self))
-        status = run (&self);
+        {
+          status = run (&self);
+          host_network_stop (self.network);
+        }
     }
   control_free (self.control);
   machine_free (self.machine);

@@ -18,6 +18,8 @@
  * windows are emptied, one call each. */
 #include "translator.h"
 
+#include "flat-memory.h"
+
 #include "paging.h"
 #include "physical-memory.h"
 
@@ -770,21 +772,7 @@ space_view (Translator *self, Space *space, uint8_t mode)
     return NULL;
   view = &self->views[self->n_views];
   if (!view->map)
-    {
-      void *map = translator_reserve (MAP_BYTES);
-      void *code_at = translator_reserve (4u << 20);
-
-      if (!map || !code_at)
-        {
-          if (map)
-            munmap (map, MAP_BYTES);
-          if (code_at)
-            munmap (code_at, 4u << 20);
-          return NULL;
-        }
-      view->map = map;
-      view->code_at = code_at;
-    }
+    return NULL;
   self->n_views++;
   view->space = space;
   view->mode = mode;
@@ -856,6 +844,26 @@ space_reset_pairs (Translator *self)
   self->reset_pairs = false;
 }
 
+/* The sandbox bounds private writable memory (RLIMIT_DATA), and this is address space, of which little is ever touched: so it is mapped
+ * from the flat file, and before the sandbox closes. */
+static bool
+map_view (View *view)
+{
+  void *map = flat_memory_map (MAP_BYTES);
+  void *code_at = flat_memory_map (4u << 20);
+
+  if (!map || !code_at)
+    {
+      flat_memory_unmap (map, MAP_BYTES);
+      flat_memory_unmap (code_at, 4u << 20);
+      return false;
+    }
+  view->map = map;
+  view->code_at = code_at;
+  madvise (map, MAP_BYTES, MADV_NOHUGEPAGE);
+  return true;
+}
+
 bool
 space_setup (Translator *self, const char **ret_error)
 {
@@ -908,7 +916,13 @@ space_setup (Translator *self, const char **ret_error)
       *(uint64_t *) space->pair_top = self->glue_ret_bottom;
       space->pair_pointer = space->pair_top;
     }
-  return true;
+  /* Fewer views than wanted are slower, never wrong; without any there is no translator. */
+  for (unsigned i = 0; i < MAX_VIEWS; i++)
+    if (!map_view (&self->views[i]))
+      break;
+  if (!self->views[0].map)
+    *ret_error = "no address space for the translator";
+  return self->views[0].map != NULL;
 }
 
 void
@@ -917,9 +931,9 @@ space_teardown (Translator *self)
   for (unsigned i = 0; i < MAX_VIEWS; i++)
     {
       if (self->views[i].map)
-        munmap (self->views[i].map, MAP_BYTES);
+        flat_memory_unmap (self->views[i].map, MAP_BYTES);
       if (self->views[i].code_at)
-        munmap (self->views[i].code_at, 4u << 20);
+        flat_memory_unmap (self->views[i].code_at, 4u << 20);
       free (self->views[i].installed);
     }
   for (unsigned i = 0; i < MAX_SPACES; i++)

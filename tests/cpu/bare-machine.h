@@ -22,7 +22,7 @@ typedef struct
   Clock       *clock;
   Cpu         *cpu;
   Engine      *engine;
-  char         text[4096];
+  char         text[65536];
   unsigned     n_text;
   int          exit_code;       /* -1: still running */
   uint8_t      ports[16];

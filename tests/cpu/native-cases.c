@@ -140,7 +140,8 @@ edge_extended (Random *random, uint8_t *bytes)
       break;
     default:
       significand |= 0x8000000000000000;
-      exponent = (exponent & 0x8000) | (uint16_t) (random_below (random, 2) ? random_below (random, 80) : 0x7fff - random_below (random, 80));
+      exponent = (exponent & 0x8000)
+                 | (uint16_t) (random_below (random, 2) ? random_below (random, 80) : 0x7fff - random_below (random, 80));
       break;
     }
   memcpy (bytes, &significand, 8);
@@ -429,7 +430,7 @@ choose_address (Random *random, unsigned alignment)
 static uint16_t
 choose_selector (Random *random)
 {
-  static const uint16_t selectors[] = { NATIVE_DS, NATIVE_DS, NATIVE_DS, 0x28, 0x2a, NATIVE_CS, 0, 1, 3, NATIVE_LDT_DS, 0x0f, 0x1000,
+  static const uint16_t selectors[] = { NATIVE_DS, NATIVE_DS, NATIVE_DS, 0x28, 0x2a, NATIVE_CS, 0, 1, 3, NATIVE_LDT_DS, NATIVE_LDT_CS, 0x0d, 0x17, 0x1000,
                                         0x0107 };
 
   return selectors[random_below (random, sizeof selectors / sizeof selectors[0])];
@@ -457,21 +458,26 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
   bool is_string = has_letter (form, "XY");
   bool is_big = is_mnemonic (row, "FXSAVE FXRSTOR");
   bool is_far = is_mnemonic (row, "LES LDS LSS LFS LGS") || (!strcmp (form, "Mp"));
-  bool has_modrm, operand_16 = false, locked = false;
+  bool has_modrm, is_16bit, operand_16, locked = false;
   unsigned alignment = 1u << random_below (random, 5), modrm_reg = random_below (random, 8);
   uint32_t address, offset;
   uint8_t *window;
 
   memset (test, 0, sizeof *test);
   test->row = row_number;
-  state->eip = NATIVE_CODE + 16 + random_below (random, 64);
+  is_16bit = random_below (random, 5) == 0;
+  state->cs = is_16bit ? NATIVE_LDT_CS : NATIVE_CS;
+  state->eip = NATIVE_CODE - native_code_base (state->cs) + 16 + random_below (random, 64);
   state->es = state->ds = state->ss = NATIVE_DS;
   state->eflags = 0x202 | (random_next (random) & 0x8d5);
   if (random_below (random, 16) == 0)
     state->eflags |= 0x200000;          /* ID */
+  if (random_below (random, 16) == 0)
+    state->eflags |= 0x40000;           /* AC, and Linux sets CR0.AM */
   for (unsigned i = 0; i < 8; i++)
     state->regs[i] = edge_32 (random);
-  state->regs[REG_ESP] = NATIVE_STACK + 0x800 + (random_below (random, 64) << 2) + (random_below (random, 8) ? 0 : random_below (random, 4));
+  state->regs[REG_ESP] = NATIVE_STACK + 0x800 + (random_below (random, 64) << 2)
+                         + (random_below (random, 8) ? 0 : random_below (random, 4));
   /* Now and then at the page's ends; but what POPF and POP FS find must be chosen. */
   if (random_below (random, 200) == 0 && !is_mnemonic (row, "POPF POP"))
     state->regs[REG_ESP] = NATIVE_STACK + (random_below (random, 2) ? random_below (random, 16) : 0xff8 + random_below (random, 16));
@@ -483,17 +489,22 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
     state->regs[REG_ESP] = NATIVE_STACK + 0x800 + (random_below (random, 64) << 2);
 
   /* Prefixes */
+  operand_16 = is_16bit;
+  builder.address_16 = is_16bit;
   if (row->prefix == INSN_PREFIX_IS_ANY && random_below (random, 4) == 0)
     {
-      operand_16 = true;
+      operand_16 = !operand_16;
       emit (&builder, 0x66, 1);
     }
   else if (row->prefix == INSN_PREFIX_IS_66)
     emit (&builder, 0x66, 1);
-  if (random_below (random, 8) == 0 && !is_mnemonic (row, "LEAVE ENTER"))
+  if (random_below (random, 8) == 0)
     {
-      builder.address_16 = true;
+      builder.address_16 = !builder.address_16;
       emit (&builder, 0x67, 1);
+    }
+  if (builder.address_16)
+    {
       state->ds = NATIVE_LDT_DS;
       if (random_below (random, 2))
         state->es = NATIVE_LDT_DS;
@@ -546,7 +557,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
       state->regs[REG_ESI] = offset;
       state->regs[REG_EDI] = es_low ? other - NATIVE_LDT_BASE : other;
       if (is_mnemonic (row, "MASKMOVQ MASKMOVDQU"))
-        state->regs[REG_EDI] = (NATIVE_DATA + 0x400 + random_below (random, 0x200)) - (state->ds == NATIVE_LDT_DS ? NATIVE_LDT_BASE : 0);
+        state->regs[REG_EDI] = NATIVE_DATA + 0x400 + random_below (random, 0x200)
+                               - (state->ds == NATIVE_LDT_DS ? NATIVE_LDT_BASE : 0);
       state->regs[REG_ECX] = random_below (random, 12);
       if (builder.address_16 && random_below (random, 2))
         {
@@ -601,7 +613,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
     emit (&builder, (unsigned) row->group, 1);
   else if (has_modrm)
     {
-      bool memory_only = has_letter (form, "M"), register_only = has_letter (form, "NURCD") || has_token (form, "ST") || has_token (form, "STi");
+      bool memory_only = has_letter (form, "M");
+      bool register_only = has_letter (form, "NURCD") || has_token (form, "ST") || has_token (form, "STi");
       bool in_memory = memory_only || (!register_only && (locked || random_below (random, 2)));
 
       if (locked)
@@ -679,6 +692,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
           if (window[26] & 2)
             window[26] = 0;
         }
+      if (is_big && address % 16 == 0 && random_below (random, 4) == 0)
+        window[2 + random_below (random, 2)] ^= 0x80;   /* a summary that does not fit its flags */
       if (is_mnemonic (row, "FLDENV FRSTOR"))
         {
           unsigned step = operand_16 ? 2 : 4;
@@ -688,6 +703,8 @@ native_case_generate (Random *random, unsigned row_number, NativeCase *test, uin
           generate_x87 (random, image);
           memcpy (window, image, 2);
           memcpy (window + step, image + 2, 2);
+          if (random_below (random, 4) == 0)
+            window[step + random_below (random, 2)] ^= 0x80;
           for (unsigned i = 0; i < 8; i++)
             memcpy (window + 7 * step + 10 * i, image + 32 + 16 * i, 10);
         }

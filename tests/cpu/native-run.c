@@ -89,13 +89,15 @@ on_signal (int number, siginfo_t *info, void *context)
 
   /* Alignment checks would hit the host's code too. */
   __asm__ volatile ("pushq $0x202\n\tpopfq" : : : "memory", "cc");
-  if (state == NULL || (gregs[REG_CSGSFS] & 0xffff) != NATIVE_CS)
+  selector = gregs[REG_CSGSFS] & 0xffff;
+  if (state == NULL || (selector != NATIVE_CS && selector != NATIVE_LDT_CS))
     {
       /* Not ours: a defect of the test itself. */
       signal (number, SIG_DFL);
       raise (number);
       return;
     }
+  state->cs = selector;
   for (unsigned i = 0; i < 8; i++)
     state->regs[i] = (uint32_t) gregs[order[i]];
   state->eip = (uint32_t) gregs[REG_RIP];
@@ -175,9 +177,11 @@ native_open (void)
   static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
   struct user_desc segment = { .entry_number = 0, .base_addr = NATIVE_LDT_BASE, .limit = NATIVE_LDT_LIMIT, .seg_32bit = 1,
                                .useable = 1 };
+  struct user_desc code = { .entry_number = 1, .base_addr = NATIVE_CODE, .limit = NATIVE_LDT_LIMIT, .contents = MODIFY_LDT_CONTENTS_CODE,
+                            .useable = 1 };
   struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
   stack_t stack = { .ss_size = 1 << 16 };
-  NativeState probe = { .eip = NATIVE_CODE, .eflags = 0x202, .ss = NATIVE_DS, .ds = NATIVE_DS, .es = NATIVE_DS };
+  NativeState probe = { .eip = NATIVE_CODE, .eflags = 0x202, .ss = NATIVE_DS, .ds = NATIVE_DS, .es = NATIVE_DS, .cs = NATIVE_CS };
   int fd = memfd_create ("native-world", MFD_CLOEXEC);
 
   if (WITH_ADDRESS_SANITIZER)
@@ -192,7 +196,7 @@ native_open (void)
       || !map_page (fd, 5, NATIVE_STACK, PROT_READ | PROT_WRITE))
     return "addresses below 4 GiB cannot be mapped";
   close (fd);
-  if (syscall (SYS_modify_ldt, 1, &segment, sizeof segment) != 0)
+  if (syscall (SYS_modify_ldt, 1, &segment, sizeof segment) != 0 || syscall (SYS_modify_ldt, 1, &code, sizeof code) != 0)
     return "modify_ldt is not allowed";
   emit_leave (world[1].bytes);
   stack.ss_sp = malloc (stack.ss_size);
@@ -224,10 +228,13 @@ native_bytes (uint32_t address)
 void
 native_run (NativeState *state, unsigned length, bool single_step)
 {
-  uint8_t *after = native_bytes (state->eip) + length;
+  uint8_t *code = native_bytes (native_code_base (state->cs) + state->eip), *after = code + length;
+  bool is_16bit = state->cs == NATIVE_LDT_CS;
   uint32_t leave = NATIVE_LEAVE;
 
-  after[0] = 0xea;              /* jmp 0x33:leave */
+  if (is_16bit)
+    *after++ = 0x66;
+  after[0] = 0xea;              /* jmp 0x33:leave, 32-bit offset */
   memcpy (after + 1, &leave, 4);
   after[5] = 0x33;
   after[6] = 0;
@@ -240,12 +247,17 @@ native_run (NativeState *state, unsigned length, bool single_step)
       /* The trap comes after the instruction behind the one that sets TF: so POPFD must stand right before it. */
       uint32_t flags = state->eflags | 0x100;
 
-      native_bytes (state->eip)[-1] = 0x9d;
+      code[-1] = 0x9d;
       gate.target_offset--;
+      if (is_16bit)
+        {
+          code[-2] = 0x66;
+          gate.target_offset--;
+        }
       gate.regs[4] -= 4;
       memcpy (native_bytes (gate.regs[4]), &flags, 4);
     }
-  gate.target_selector = NATIVE_CS;
+  gate.target_selector = state->cs;
   gate.es = state->es;
   gate.ds = state->ds;
   gate.gs = state->gs;

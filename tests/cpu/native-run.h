@@ -20,15 +20,22 @@ enum
   NATIVE_WORLD     = 6,                 /* pages in all */
 };
 
-/* Selectors of a 64-bit Linux process: flat code and data for 32-bit programs, and one LDT data segment whose base lets
- * 16-bit offsets reach the data pages. */
-enum { NATIVE_CS = 0x23, NATIVE_DS = 0x2b, NATIVE_LDT_DS = 0x07, NATIVE_LDT_BASE = NATIVE_DATA - 0x8000, NATIVE_LDT_LIMIT = 0xffff };
+/* Selectors of a 64-bit Linux process: flat code and data for 32-bit programs, and in the LDT a data segment whose base
+ * lets 16-bit offsets reach the data pages, and a 16-bit code segment over the code page. */
+enum { NATIVE_CS = 0x23, NATIVE_DS = 0x2b, NATIVE_LDT_DS = 0x07, NATIVE_LDT_CS = 0x0f, NATIVE_LDT_BASE = NATIVE_DATA - 0x8000,
+       NATIVE_LDT_LIMIT = 0xffff };
+
+static inline uint32_t
+native_code_base (uint16_t cs)
+{
+  return cs == NATIVE_LDT_CS ? NATIVE_CODE : 0;
+}
 
 typedef struct
 {
   uint32_t regs[8];
   uint32_t eip, eflags;
-  uint16_t es, ss, ds, gs;
+  uint16_t es, ss, ds, gs, cs;          /* eip is an offset in cs */
   uint8_t  fxsave[512] __attribute__ ((aligned (16)));
   int      vector;              /* -1: none */
   uint32_t error, cr2;
@@ -38,7 +45,7 @@ typedef struct
 const char *native_open (void);
 /* Where the test writes the contents of a page of the world (another mapping of the same memory); NULL outside. */
 uint8_t    *native_bytes (uint32_t address);
-/* Runs `length` bytes at state->eip, which lie in the code page (not at its beginning).  single_step: by the trap flag,
+/* Runs `length` bytes at state->cs:state->eip, which lie in the code page (not at its beginning).  single_step: by the trap flag,
  * for instructions that go elsewhere; then ESP must be a multiple of 4 inside a writable page, and the four bytes below
  * it are overwritten by the flags. State: before and after. */
 void        native_run (NativeState *state, unsigned length, bool single_step);

@@ -83,13 +83,14 @@ guest_open (Guest *guest)
   put_descriptor (ram + DESCRIPTORS + (NATIVE_CS & ~7), 0, 0xfffff, 0xfb, 0xc);
   put_descriptor (ram + DESCRIPTORS + (NATIVE_DS & ~7), 0, 0xfffff, 0xf3, 0xc);
   put_descriptor (ram + LOCAL_DESCRIPTORS, NATIVE_LDT_BASE, NATIVE_LDT_LIMIT, 0xf3, 0x4);
+  put_descriptor (ram + LOCAL_DESCRIPTORS + 8, NATIVE_CODE, NATIVE_LDT_LIMIT, 0xfb, 0);
   guest->cpu->cr0 = CR0_PE | CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_AM;
   guest->cpu->cr3 = DIRECTORY;
   guest->cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
   guest->cpu->gdt_base = DESCRIPTORS_LINEAR;
   guest->cpu->gdt_limit = 0x7f;
   guest->cpu->idt_limit = 0;
-  guest->cpu->ldt = (Segment) { .base = DESCRIPTORS_LINEAR + 0x800, .limit = 7, .selector = 0x50, .attributes = 0x82 };
+  guest->cpu->ldt = (Segment) { .base = DESCRIPTORS_LINEAR + 0x800, .limit = 15, .selector = 0x50, .attributes = 0x82 };
   /* No I/O permission map. */
   put32 (ram + DESCRIPTORS + 0xc00 + 0x64, 0xffff0000u);
   guest->cpu->task = (Segment) { .base = DESCRIPTORS_LINEAR + 0xc00, .limit = 0x67, .selector = 0x40, .attributes = 0x8b };
@@ -116,6 +117,8 @@ flat_segment (uint16_t selector)
       return (Segment) { .base = 0, .limit = 0xffffffff, .selector = selector, .attributes = 0xc0f3 };
     case NATIVE_LDT_DS:
       return (Segment) { .base = NATIVE_LDT_BASE, .limit = NATIVE_LDT_LIMIT, .selector = selector, .attributes = 0x40f3 };
+    case NATIVE_LDT_CS:
+      return (Segment) { .base = NATIVE_CODE, .limit = NATIVE_LDT_LIMIT, .selector = selector, .attributes = 0x00fb };
     default:
       return (Segment) { .selector = selector };
     }
@@ -167,7 +170,7 @@ guest_run (Guest *guest, const NativeCase *test, const DecodedInsn *insn, int de
   cpu->cpl = 3;
   cpu->inhibit = 0;
   cpu->halted = false;
-  cpu->segments[SEG_CS] = flat_segment (NATIVE_CS);
+  cpu->segments[SEG_CS] = flat_segment (test->state.cs);
   cpu->segments[SEG_SS] = flat_segment (test->state.ss);
   cpu->segments[SEG_ES] = flat_segment (test->state.es);
   cpu->segments[SEG_DS] = flat_segment (test->state.ds);
@@ -209,6 +212,7 @@ guest_run (Guest *guest, const NativeCase *test, const DecodedInsn *insn, int de
   state->ds = cpu->segments[SEG_DS].selector;
   state->ss = cpu->segments[SEG_SS].selector;
   state->gs = cpu->segments[SEG_GS].selector;
+  state->cs = cpu->segments[SEG_CS].selector;
   fpu_to_image (&cpu->fpu, state->fxsave);
 }
 
@@ -298,6 +302,7 @@ compare_states (Differences *differences, const NativeState *native, const Nativ
   differ (differences, "eflags", native->eflags & mask, guest->eflags & mask);
   /* The host's interrupts turn null selectors 1 ... 3 into 0 (SDM vol. 2, IRET). */
   differ (differences, "es", native->es > 3 ? native->es : 0, guest->es > 3 ? guest->es : 0);
+  differ (differences, "cs", native->cs, guest->cs);
   differ (differences, "ss", native->ss, guest->ss);
   differ (differences, "ds", native->ds > 3 ? native->ds : 0, guest->ds > 3 ? guest->ds : 0);
   differ (differences, "gs", native->gs > 3 ? native->gs : 0, guest->gs > 3 ? guest->gs : 0);
@@ -352,7 +357,8 @@ ignore_memory (Guest *guest, const NativeCase *test, const DecodedInsn *insn, co
     address += test->state.regs[insn->index] << insn->scale;
   if (insn->address_size == 2)
     address &= 0xffff;
-  address += flat_segment (insn->segment == SEG_DS ? test->state.ds : insn->segment == SEG_ES ? test->state.es : NATIVE_DS).base;
+  address += flat_segment (insn->segment == SEG_DS ? test->state.ds : insn->segment == SEG_ES ? test->state.es
+                           : insn->segment == SEG_CS ? test->state.cs : NATIVE_DS).base;
   for (uint32_t at = address + first; at < address + first + length; at++)
     {
       if (!strcmp (mnemonic, "FXSAVE") && at - address >= 24 && at - address < 28)
@@ -419,10 +425,10 @@ describe (const NativeCase *test, const DecodedInsn *insn, int decoded, uint64_t
   if (decoded == 0)
     insn_disassemble (insn, test->state.eip, text, sizeof text);
   g_test_message ("%s %s (row %u): %s %s seed 0x%" G_GINT64_MODIFIER "x", row->mnemonic, row->form, test->row, bytes->str, text, seed);
-  g_test_message ("  before: eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x eip %08x eflags %08x ds %x es %x",
+  g_test_message ("  before: eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x eip %08x eflags %08x cs %x ds %x es %x",
                   test->state.regs[0], test->state.regs[1], test->state.regs[2], test->state.regs[3], test->state.regs[4],
                   test->state.regs[5], test->state.regs[6], test->state.regs[7], test->state.eip, test->state.eflags,
-                  test->state.ds, test->state.es);
+                  test->state.cs, test->state.ds, test->state.es);
   if (row->feature & (FEATURE_FPU | FEATURE_MMX | FEATURE_SSE | FEATURE_SSE2 | FEATURE_FXSR | FEATURE_CMOV))
     {
       g_test_message ("  before: fcw %02x%02x fsw %02x%02x ftw %02x mxcsr %02x%02x", fxsave[1], fxsave[0], fxsave[3], fxsave[2],
@@ -511,9 +517,9 @@ run_case (unsigned row, uint64_t seed, unsigned *reports, bool quiet, unsigned *
   bool same;
 
   native_case_generate (&random, row, &test, &first, &length);
-  memcpy (native_bytes (test.state.eip), test.bytes, test.n_bytes);
+  memcpy (native_bytes (native_code_base (test.state.cs) + test.state.eip), test.bytes, test.n_bytes);
   memset (&insn, 0, sizeof insn);
-  decoded = insn_decode (test.bytes, test.n_bytes, DECODE_CODE32 | DECODE_STACK32, guest.cpu->features, &insn);
+  decoded = insn_decode (test.bytes, test.n_bytes, test.state.cs == NATIVE_CS ? DECODE_CODE32 | DECODE_STACK32 : DECODE_STACK32, guest.cpu->features, &insn);
   if (decoded == 0 && insn.length != test.n_bytes)
     {
       g_test_message ("row %u %s %s: %u bytes generated, %u decoded", row, insn_rows[row].mnemonic, insn_rows[row].form,

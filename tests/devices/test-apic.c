@@ -141,7 +141,7 @@ pulse_pic (unsigned irq)
   pic_set_irq (pic, irq, false);
 }
 
-/* ── Local APIC ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Local APIC ----------------------------------------------------------------------------------------------- */
 
 static void
 test_reset_values (void)
@@ -306,6 +306,33 @@ test_timer_periodic (void)
   g_assert_false (intr.level);
   bench_advance (&bench, 1);
   g_assert_true (intr.level);
+  tear_down ();
+}
+
+static void
+test_timer_late_interrupts_are_made_up (void)
+{
+  unsigned n = 0;
+
+  set_up ();
+  enable ();
+  put (DIVIDE, 0x3);
+  put (LVT_TIMER, 0x20041);
+  put (INITIAL, 6250);
+  /* The host was away for 50 periods of 1 ms. */
+  clock_advance (bench.host.clock, 50500000);
+  for (unsigned i = 0; i < 1000; i++)
+    {
+      g_assert_cmpuint (clock_run_timers (bench.host.clock), <=, 1);
+      if (intr.level)
+        {
+          n++;
+          g_assert_cmpint (local_apic_acknowledge (apic), ==, 0x41);
+          put (EOI, 0);
+        }
+      clock_advance (bench.host.clock, 100000);
+    }
+  g_assert_cmpuint (n, ==, 150);
   tear_down ();
 }
 
@@ -692,7 +719,7 @@ test_state (void)
   tear_down ();
 }
 
-/* ── I/O APIC ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- I/O APIC ------------------------------------------------------------------------------------------------- */
 
 static void
 test_io_registers (void)
@@ -881,6 +908,7 @@ main (int argc, char **argv)
   g_test_add_func ("/local-apic/software-disable", test_software_disable);
   g_test_add_func ("/local-apic/timer-one-shot", test_timer_one_shot);
   g_test_add_func ("/local-apic/timer-periodic", test_timer_periodic);
+  g_test_add_func ("/local-apic/timer-late-interrupts-are-made-up", test_timer_late_interrupts_are_made_up);
   g_test_add_func ("/local-apic/timer-dividers", test_timer_dividers);
   g_test_add_func ("/local-apic/timer-masked", test_timer_masked);
   g_test_add_func ("/local-apic/timer-divider-change", test_timer_divider_change);

@@ -127,7 +127,7 @@ test_fd_feed (void)
   g_string_free (receiver.got, TRUE);
 }
 
-/* ── Sound ring ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Sound ring ----------------------------------------------------------------------------------------------- */
 
 static const int16_t *
 ring_frame (const uint8_t *mapping, uint64_t frame)

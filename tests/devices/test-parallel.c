@@ -89,6 +89,13 @@ test_handshake (void)
   bench_advance (&bench, 2 * US);
   g_assert_cmphex (in (STATUS) & 0xc0, ==, 0xc0);
   g_assert_cmpstr (far_end->text->str, ==, "A");
+  /* A guest that looks late still sees the acknowledge, once. */
+  out (CONTROL, 0x0c);
+  strobe ('A');
+  bench_advance (&bench, 500 * US);
+  g_assert_cmphex (in (STATUS) & 0xc0, ==, 0x80);
+  g_assert_cmphex (in (STATUS) & 0xc0, ==, 0xc0);
+  g_string_truncate (far_end->text, 1);
   /* Holding the strobe gives no second byte; a busy printer takes none. */
   out (CONTROL, 0x0d);
   out (CONTROL, 0x0d);
@@ -129,6 +136,7 @@ test_slow_printer (void)
   g_assert_cmphex (in (STATUS) & 0xc0, ==, 0x40);
   far_end->stuck = false;
   bench_advance (&bench, 2 * MS);
+  g_assert_cmphex (in (STATUS) & 0xc0, ==, 0x80);
   g_assert_cmphex (in (STATUS) & 0xc0, ==, 0xc0);
   g_assert_cmpstr (far_end->text->str, ==, "x");
   /* nINIT frees a printer that hangs. */
@@ -250,7 +258,7 @@ test_state (void)
   tear_down ();
 }
 
-/* ── Printer ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- Printer -------------------------------------------------------------------------------------------------- */
 
 static GString *paper;
 static bool     refuse_job, refuse_write;

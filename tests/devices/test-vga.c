@@ -1549,7 +1549,7 @@ test_state_round_trip (void)
   shown = pixel (&host, 0, 0);
   state_save (state, host.vga, &before);
   vga_class.reset ((Device *) host.vga);
-  memset (guest_memory_backing (host.host.memory, DISPLAY_HOST_RAM / 4096), 0xee, 1 << 20);
+  /* Video RAM is saved with the rest of guest memory, not by the card; what the card shows follows from both. */
   g_assert_cmpint (state_restore (state, host.vga, before.bytes, before.length), ==, (int64_t) before.length);
   state_save (state, host.vga, &after);
   g_assert_cmpmem (before.bytes, before.length, after.bytes, after.length);

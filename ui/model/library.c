@@ -59,8 +59,10 @@ list_model_init (GListModelInterface *iface)
 static int
 compare_names (const char *a, const char *b)
 {
-  g_autofree char *key_a = g_utf8_collate_key_for_filename (a, -1);
-  g_autofree char *key_b = g_utf8_collate_key_for_filename (b, -1);
+  g_autofree char *folded_a = g_utf8_casefold (a, -1);
+  g_autofree char *folded_b = g_utf8_casefold (b, -1);
+  g_autofree char *key_a = g_utf8_collate_key_for_filename (folded_a, -1);
+  g_autofree char *key_b = g_utf8_collate_key_for_filename (folded_b, -1);
   int              order = strcmp (key_a, key_b);
 
   return order ? order : strcmp (a, b);

@@ -265,17 +265,21 @@ bh_machine_get_details (BhMachine *self)
 char *
 bh_machine_describe (BhMachine *self)
 {
-  g_autofree char *memory = NULL;
-  const char      *cpu, *network;
-  GString         *text;
+  static const struct { const char *id, *title; } cpus[] = {
+    { "pentium", "Pentium" }, { "pentium2", "Pentium II" }, { "pentium3", "Pentium III" }, { "pentium-m", "Pentium M" },
+  };
+  const char *cpu, *network;
+  GString    *text;
 
   g_return_val_if_fail (BH_IS_MACHINE (self), NULL);
 
-  memory = g_format_size_full ((guint64) bh_lookup_number (self->details, "memory", 0) << 20,
-                               G_FORMAT_SIZE_IEC_UNITS);
   cpu = bh_lookup_string (self->details, "cpu", "");
   network = bh_lookup_string (self->details, "network", "");
-  text = g_string_new (memory);
+  for (guint i = 0; i < G_N_ELEMENTS (cpus); i++)
+    if (g_str_equal (cpu, cpus[i].id))
+      cpu = cpus[i].title;
+  text = g_string_new (NULL);
+  g_string_append_printf (text, "%d MiB", (int) bh_lookup_number (self->details, "memory", 0));
   if (*cpu)
     g_string_append_printf (text, " · %s", cpu);
   if (*network)
