@@ -6,6 +6,8 @@
 #include "paging.h"
 #include "tlb.h"
 
+#include <string.h>
+
 #define TRY(expression) do { ExitReason reason_ = (expression); if (reason_ != EXIT_NONE) return reason_; } while (0)
 
 enum { SELECTOR_TI = 4 };
@@ -128,11 +130,29 @@ segment_load_real (Cpu *cpu, unsigned number, uint16_t selector)
   cpu_segment_changed (cpu, number);
 }
 
+/* Systems reload the same few selectors all the time.  What was checked once for this selector, CPL and use holds again
+ * while the eight bytes in the GDT are the same; they are read each time. */
+static SegmentCacheEntry *
+cached_segment (Cpu *cpu, uint16_t selector, uint64_t *ret_bytes)
+{
+  SegmentCacheEntry *entry = &cpu->tlb->segment_cache[(selector >> 3 ^ selector << 2) % SEGMENT_CACHE_ENTRIES];
+  uint32_t linear = cpu->gdt_base + (selector & ~7u);
+  const uint8_t *bytes;
+
+  if (selector & 4 || (uint32_t) (selector | 7) > cpu->gdt_limit || (linear & 0xfff) > 0xff8
+      || !(bytes = memory_direct (cpu, linear, 8, ACCESS_READ)))
+    return NULL;
+  memcpy (ret_bytes, bytes, 8);
+  return entry;
+}
+
 ExitReason
 segment_load (Cpu *cpu, unsigned number, uint16_t selector)
 {
   unsigned rpl = selector & 3, dpl, type;
+  SegmentCacheEntry *entry = NULL;
   Descriptor descriptor;
+  uint64_t bytes = 0;
 
   if (!cpu_is_protected (cpu))
     {
@@ -145,6 +165,14 @@ segment_load (Cpu *cpu, unsigned number, uint16_t selector)
         return cpu_raise_error (cpu, VECTOR_GP, 0);
       cpu->segments[number].selector = selector;
       cpu->segments[number].attributes &= (uint16_t) ~SEGMENT_P;
+      cpu_segment_changed (cpu, number);
+      return EXIT_NONE;
+    }
+  entry = cached_segment (cpu, selector, &bytes);
+  if (entry && entry->selector == selector && entry->descriptor == bytes && entry->gdt_base == cpu->gdt_base
+      && entry->cpl == cpu->cpl && entry->stack == (number == SEG_SS))
+    {
+      cpu->segments[number] = entry->segment;
       cpu_segment_changed (cpu, number);
       return EXIT_NONE;
     }
@@ -172,6 +200,9 @@ segment_load (Cpu *cpu, unsigned number, uint16_t selector)
   TRY (descriptor_set_accessed (cpu, selector, &descriptor));
   cpu->segments[number] = segment_from_descriptor (selector, &descriptor);
   cpu_segment_changed (cpu, number);
+  entry = cached_segment (cpu, selector, &bytes);
+  if (entry)
+    *entry = (SegmentCacheEntry) { cpu->gdt_base, selector, cpu->cpl, number == SEG_SS, bytes, cpu->segments[number] };
   return EXIT_NONE;
 }
 

@@ -28,6 +28,19 @@ typedef struct
   uint32_t  page;               /* backing page that is read, or GUEST_PAGE_NONE */
 } TlbEntry;
 
+/* A data segment that has been loaded before: valid while the descriptor's bytes are what they were. */
+typedef struct
+{
+  uint32_t gdt_base;
+  uint16_t selector;            /* 0: empty */
+  uint8_t  cpl;
+  bool     stack;               /* checked as SS */
+  uint64_t descriptor;
+  Segment  segment;
+} SegmentCacheEntry;
+
+enum { SEGMENT_CACHE_ENTRIES = 16 };
+
 struct Tlb
 {
   TlbEntry *data;               /* table of the current privilege */
@@ -39,6 +52,7 @@ struct Tlb
   uint64_t  epoch;              /* changes with everything that may change which code a linear address means */
   bool      large_pages;        /* some entry is part of a large page: INVLPG must look at all */
   TlbEntry  tables[2][TLB_ENTRIES];
+  SegmentCacheEntry segment_cache[SEGMENT_CACHE_ENTRIES];
 };
 
 static inline TlbEntry *

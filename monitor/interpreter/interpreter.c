@@ -44,6 +44,12 @@ interpreter_routine (const DecodedInsn *insn)
   return insn_rows[insn->row].reason == REASON_NONE ? plain_routine (insn) : count_and_run;
 }
 
+InterpretFunc
+interpreter_uncounted_routine (const DecodedInsn *insn)
+{
+  return plain_routine (insn);
+}
+
 ExitReason
 interpreter_fetch (Cpu *cpu, DecodedInsn *ret_insn)
 {

@@ -7,6 +7,8 @@
 
 /* The routine of a decoded instruction (never NULL). */
 InterpretFunc interpreter_routine (const DecodedInsn *insn);
+/* The same without counting its reason code: the caller does. */
+InterpretFunc interpreter_uncounted_routine (const DecodedInsn *insn);
 
 /* Fetches and decodes the instruction at CS:EIP with all checks (limit, paging, length) and sets its routine.
  * EXIT_NONE, or EXIT_FAULT with #GP, #PF or #UD recorded.  The bytes read: ret_insn->length. */

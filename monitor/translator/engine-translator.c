@@ -105,24 +105,22 @@ must_step (const Cpu *cpu)
   return cpu->inhibit || cpu->eflags & (EFLAGS_TF | EFLAGS_RF) || cpu->tf_pending || cpu->debug_hits || cpu->dr[7] & 0xff;
 }
 
+static inline void
+set_segment_window (Translator *self, unsigned number)
+{
+  const Segment *segment = &self->cpu->segments[number];
+  unsigned attributes = segment->attributes;
+  enum { USABLE = SEGMENT_P | SEGMENT_S | SEGMENT_WRITABLE, MASK = USABLE | SEGMENT_CODE | SEGMENT_EXPAND_DOWN };
+  bool usable = (attributes & MASK) == USABLE && segment->limit == UINT32_MAX;
+
+  self->hot->segment_window[number] = (uint64_t) self->space->window + (usable ? 0 : WINDOW_BYTES);
+}
+
 static void
 set_segment_windows (Translator *self)
 {
-  Hot *hot = self->hot;
-  uint64_t window = (uint64_t) self->space->window;
-
   for (unsigned i = 0; i < N_SEGMENTS; i++)
-    {
-      const Segment *segment = &self->cpu->segments[i];
-      unsigned attributes = segment->attributes;
-      bool usable = attributes & SEGMENT_P && attributes & SEGMENT_S && !(attributes & SEGMENT_CODE)
-                    && attributes & SEGMENT_WRITABLE && !(attributes & SEGMENT_EXPAND_DOWN) && segment->limit == UINT32_MAX;
-
-      /* A null selector keeps stale attributes in some states: its accesses always fault. */
-      if (!(segment->selector & ~3u) && self->cpu->cr0 & CR0_PE)
-        usable = false;
-      hot->segment_window[i] = usable ? window : window + WINDOW_BYTES;
-    }
+    set_segment_window (self, i);
 }
 
 /* ---- Host state ---- */
@@ -224,12 +222,32 @@ reconsider (Translator *self, const Site *site)
     }
 }
 
+/* After a site that loads `segment` (SEG_NONE: anything): may code of this mode go on? */
 static bool
-mode_is_current (Translator *self)
+mode_is_current (Translator *self, unsigned segment)
 {
-  if (mode_of (self->cpu) != self->space->view->mode)
-    return false;
-  set_segment_windows (self);
+  uint8_t mode = self->space->view->mode;
+
+  switch (segment)
+    {
+    case SEG_FS:
+    case SEG_GS:
+      break;
+    case SEG_DS:
+      if (segment_is_flat (&self->cpu->segments[SEG_DS], true) == !!(mode & MODE_DS_BASED))
+        return false;
+      break;
+    case SEG_ES:
+      if (segment_is_flat (&self->cpu->segments[SEG_ES], true) == !!(mode & MODE_ES_BASED))
+        return false;
+      break;
+    default:
+      if (mode_of (self->cpu) != mode)
+        return false;
+      set_segment_windows (self);
+      return true;
+    }
+  set_segment_window (self, segment);
   return true;
 }
 
@@ -262,6 +280,7 @@ translator_callout (Cpu *cpu, uint32_t number)
   self->n_callouts++;
   if (flags & SITE_SOFT)
     reconsider (self, site);
+  cpu->reason_counts[site->reason]++;
   before = cpu->instructions;
   reason = site->insn.routine (cpu, &site->insn);
   if (reason == EXIT_NONE)
@@ -283,8 +302,9 @@ translator_callout (Cpu *cpu, uint32_t number)
     cpu->inhibit = 0;
   self->callout_reason = reason;
   self->callout_returns = site->insn.map == 0 && site->insn.opcode == 0xcf;
-  if (reason != EXIT_NONE || flags & SITE_ENDS || cpu->exit_request || self->generation != generation || must_step (cpu) || self->flush_wanted || (self->counted && self->hot->remaining < 0)
-      || (flags & SITE_MODE && !mode_is_current (self)))
+  if (reason != EXIT_NONE || flags & SITE_ENDS || cpu->exit_request || self->generation != generation || self->flush_wanted
+      || (flags & (SITE_MODE | SITE_SHADOW | SITE_SOFT) && must_step (cpu)) || (self->counted && self->hot->remaining < 0)
+      || (flags & SITE_MODE && !mode_is_current (self, site->segment)))
     return LEAVE_EVENT;
   return 0;
 }
@@ -983,6 +1003,8 @@ engine_new_translator (Cpu *cpu, bool exact, const char **ret_error)
   self->engine.cpu = self->cpu = cpu;
   self->engine.exact = self->counted = exact;
   self->threshold = HOT_THRESHOLD;
+  self->code_limit = CODE_BYTES - (256 << 10);
+  self->vma_budget = VMA_BUDGET;
   self->units = translator_reserve (MAX_UNITS * sizeof *self->units);
   self->records = translator_reserve (MAX_RECORDS * sizeof *self->records);
   self->sites = translator_reserve (MAX_SITES * sizeof *self->sites);
@@ -1055,6 +1077,15 @@ void
 translator_set_threshold (Engine *engine, unsigned executions)
 {
   ((Translator *) engine)->threshold = executions ? executions : 1;
+}
+
+void
+translator_set_limits (Engine *engine, uint32_t code_bytes, uint32_t mappings)
+{
+  Translator *self = (Translator *) engine;
+
+  self->code_limit = self->glue_end + code_bytes;
+  self->vma_budget = mappings;
 }
 
 void

@@ -445,7 +445,7 @@ space_drop_all (Translator *self)
 static void
 make_room (Translator *self, Space *keep)
 {
-  while (self->n_vmas > VMA_BUDGET)
+  while (self->n_vmas + 2 > self->vma_budget)
     {
       Space *victim = NULL;
 
@@ -533,7 +533,7 @@ space_map_fault (Translator *self, Space *space, uint32_t linear, bool write, bo
              && writable_now (self, &other, false) == writable)
         n++;
     }
-  if (self->n_vmas + 2 > VMA_BUDGET)
+  if (self->n_vmas + 2 > self->vma_budget)
     make_room (self, space);
   if (space->lost)
     return false;

@@ -28,6 +28,8 @@ void       translator_set_strict_flags (Engine *engine, bool strict);
 void       translator_break_lowering  (Engine *engine, TranslatorBreak which);
 /* Executions of a block before it is translated (at least 1). */
 void       translator_set_threshold   (Engine *engine, unsigned executions);
+/* For tests: throw everything away after so many bytes of code, and empty windows after so many host mappings. */
+void       translator_set_limits      (Engine *engine, uint32_t code_bytes, uint32_t mappings);
 void       translator_get_statistics  (const Engine *engine, TranslatorStatistics *ret);
 /* Whether instructions of a row of insns.def are ever run as host instructions. */
 bool       translator_lowers_row      (unsigned row);

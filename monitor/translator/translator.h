@@ -97,10 +97,12 @@ typedef struct
   uint8_t     count;            /* as in InsnRecord */
   uint8_t     flags;            /* SITE_* */
   uint16_t    stat;             /* SITE_SOFT: index in site_stats */
+  uint8_t     reason;           /* REASON_* to count */
+  uint8_t     segment;          /* the segment register that SITE_MODE loads; SEG_NONE: anything may have changed */
 } Site;
 
 enum { SITE_MODE = 1 /* may change segments or mode */, SITE_FPU = 2 /* reads or writes x87 or SSE state */, SITE_SOFT = 4 /* only because it faulted often */, SITE_ENDS = 8 /* no code behind it */, SITE_STI = 16 /* the next instruction is host code and no boundary */,
-       SITE_FPU_CHECK = 0x80 };
+       SITE_SHADOW = 32 /* STI */, SITE_FPU_CHECK = 0x80 };
 
 /* A direct jump to another unit: patched when the target exists, taken back when it dies. */
 typedef struct
@@ -235,7 +237,8 @@ struct Translator
   uint8_t      *code_rw;        /* writable alias of code */
   uint64_t      code;           /* executable address */
   uint8_t      *region;         /* HOT_BYTES + CODE_BYTES at hot */
-  uint32_t      code_used;
+  uint32_t      code_used, code_limit;
+  uint32_t      vma_budget;
   uint32_t      glue_end;
   int         (*enter) (uint64_t target);
   uint64_t      glue_exit_lookup, glue_exit_link, glue_exit_insn, glue_exit_limit, glue_callout, glue_fpu, glue_ret_bottom;

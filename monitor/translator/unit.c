@@ -705,6 +705,25 @@ emit_goto (Builder *b, uint32_t eip)
   emit_jump_r9 (b, false);
 }
 
+static unsigned
+loaded_segment (const DecodedInsn *insn)
+{
+  if (insn->map == 0)
+    switch (insn->opcode)
+      {
+      case 0x07: case 0xc4: return SEG_ES;
+      case 0x1f: case 0xc5: return SEG_DS;
+      case 0x8e:            return insn->reg == SEG_SS ? SEG_NONE : insn->reg;
+      default:              return SEG_NONE;
+      }
+  switch (insn->opcode)
+    {
+    case 0xa1: case 0xb4: return SEG_FS;
+    case 0xa9: case 0xb5: return SEG_GS;
+    default:              return SEG_NONE;
+    }
+}
+
 static uint32_t
 add_site (Builder *b, const Step *step, unsigned count, unsigned flags)
 {
@@ -715,8 +734,9 @@ add_site (Builder *b, const Step *step, unsigned count, unsigned flags)
       b->e.full = true;
       return 0;
     }
-  self->sites[self->n_sites] = (Site) { step->insn, step->eip, (uint8_t) count, (uint8_t) flags, step->stat };
-  self->sites[self->n_sites].insn.routine = interpreter_routine (&step->insn);
+  self->sites[self->n_sites] = (Site) { step->insn, step->eip, (uint8_t) count, (uint8_t) flags, step->stat,
+                                         insn_rows[step->insn.row].reason, (uint8_t) loaded_segment (&step->insn) };
+  self->sites[self->n_sites].insn.routine = interpreter_uncounted_routine (&step->insn);
   return self->n_sites++;
 }
 
@@ -1138,6 +1158,8 @@ emit_steps (Builder *b)
             flags |= SITE_ENDS;
           if (shadow_fits (b, i))
             flags |= SITE_STI;
+          if (step->insn.map == 0 && step->insn.opcode == 0xfb)
+            flags |= SITE_SHADOW;
           emit_callout (b, step, step->count, flags);
           b->fpu_known = false;
           continue;
@@ -1241,7 +1263,7 @@ unit_translate (Translator *self, View *view, uint32_t eip, bool tail)
   Unit *unit;
   CodePage *page;
 
-  if (self->n_units == MAX_UNITS || CODE_BYTES - self->code_used < 256 << 10)
+  if (self->n_units == MAX_UNITS || self->code_used > self->code_limit)
     {
       self->flush_wanted = true;
       return NULL;

@@ -233,6 +233,26 @@ test_broken (gconstpointer data)
   machine_free (machine);
 }
 
+/* A code cache and a budget of host mappings so small that both are spent all the time. */
+static void
+test_limits (gconstpointer data)
+{
+  const Case *test = data;
+  Machine *reference = machine_new (RUN_INTERPRETER), *machine = machine_new (test->kind);
+  TranslatorStatistics statistics;
+
+  reference->cpu->eip = machine->cpu->eip = test->entry;
+  g_assert_cmpint (machine_run (reference, 20000000), ==, EXIT_HALT);
+  translator_set_limits (machine->engine, 300, 8);
+  g_assert_cmpint (machine_run (machine, 20000000), ==, EXIT_HALT);
+  assert_same_state (machine, reference, test->kind == RUN_COUNTED);
+  translator_get_statistics (machine->engine, &statistics);
+  g_assert_cmpuint (statistics.vmas, <=, 16);
+  g_test_message ("%" G_GUINT64_FORMAT " flushes, %" G_GUINT64_FORMAT " maps", statistics.flushes, statistics.maps);
+  machine_free (machine);
+  machine_free (reference);
+}
+
 /* Kicks at random moments stop free-running code at an instruction's border; the end is the same. */
 static gpointer
 kicker (gpointer data)
@@ -368,6 +388,12 @@ main (int argc, char **argv)
         *test = (Case) { get32 (programs, 8 + i * 8), (RunKind) kind };
         g_test_add_data_func (path, test, test_program);
         g_free (path);
+        if (kind <= RUN_FREE)
+          {
+            path = g_strdup_printf ("/translator/%s/%s-limits", name, kinds[kind]);
+            g_test_add_data_func (path, test, test_limits);
+            g_free (path);
+          }
         if (kind == RUN_FREE)
           {
             path = g_strdup_printf ("/translator/%s/kicked", name);
