@@ -23,7 +23,7 @@ typedef struct Unit       Unit;
 
 enum
 {
-  CODE_BYTES        = 32 << 20, /* of translated code; when it is full everything is thrown away */
+  CODE_BYTES        = 20 << 20, /* of translated code; when it is full everything is thrown away */
   HOT_BYTES         = 1 << 16,
   GLUE_BYTES        = 8192,     /* at the start of the code: entry, exits, callouts */
   MAX_UNITS         = 1 << 18,
@@ -33,11 +33,12 @@ enum
   MAX_CODE_PAGES    = 1 << 15,
   MAX_SPACES        = 24,
   MAX_VIEWS         = 48,
+  MAX_INSTALLED     = 1600,     /* code pages in all EIP maps together: up to 16 KiB of map each */
   VIEWS_PER_SPACE   = 4,
   MAX_TABLES        = 256,      /* page tables watched per space; more: the space is emptied */
-  MAX_UNIT_INSNS    = 384,
+  MAX_UNIT_INSNS    = 192,
   PAIR_STACK_BYTES  = 1 << 20,  /* touched as far as calls nest */
-  HOT_THRESHOLD     = 12,       /* executions of a block before it is translated */
+  HOT_THRESHOLD     = 24,       /* executions of a block before it is translated */
   N_COUNTERS        = 1 << 14,
   MAX_MAPPINGS      = 1 << 20,  /* window pages, all spaces */
   VMA_BUDGET        = 50000,    /* host mappings that windows may make; vm.max_map_count is 65530 by default */
@@ -270,7 +271,7 @@ struct Translator
   /* spaces */
   Space         spaces[MAX_SPACES];
   View          views[MAX_VIEWS];
-  uint32_t      n_views;
+  uint32_t      n_views, n_installed;
   uint8_t      *windows;        /* reservation */
   Space        *space;
   Mapping      *mappings;

@@ -24,7 +24,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
+enum { NEAR_BYTES = 512 };
 enum { END_NONE, END_JUMP /* to `eip` */, END_INSN /* interpret at `eip` */ };
 
 typedef struct
@@ -76,6 +78,7 @@ typedef struct
   uint32_t    first_link;
   bool        fpu_known;
   bool        tail;
+  uint8_t     known[4096];      /* offsets in the page where translated code begins already */
 } Builder;
 
 /* ---- Lookup ---- */
@@ -189,6 +192,26 @@ next_page_matches (Translator *self, View *view, uint32_t linear_page, const Uni
   return view->code_at[next] != 0;
 }
 
+/* The EIP maps grow with the pages installed in them; the memory of one that has not been used for long is given back. */
+static void
+empty_oldest_view (Translator *self, const View *keep)
+{
+  View *oldest = NULL;
+
+  for (uint32_t v = 0; v < self->n_views; v++)
+    {
+      View *view = &self->views[v];
+
+      if (view != keep && view->n_installed && (!oldest || view->space->last_used < oldest->space->last_used))
+        oldest = view;
+    }
+  if (!oldest)
+    return;
+  while (oldest->n_installed)
+    unit_forget_page (self, oldest, oldest->installed[oldest->n_installed - 1]);
+  madvise (oldest->map, MAP_BYTES, MADV_REMOVE);
+}
+
 bool
 unit_install_page (Translator *self, View *view, uint32_t eip)
 {
@@ -222,6 +245,8 @@ unit_install_page (Translator *self, View *view, uint32_t eip)
       view->installed = list;
       view->max_installed = n;
     }
+  if (++self->n_installed > MAX_INSTALLED)
+    empty_oldest_view (self, view);
   view->installed[view->n_installed++] = linear_page;
   view->code_at[linear_page] = (uint32_t) (page - self->pages) + 1;
   page->views |= 1ull << (view - self->views);
@@ -245,6 +270,7 @@ unit_forget_page (Translator *self, View *view, uint32_t linear_page)
     if (view->installed[i - 1] == linear_page)
       {
         view->installed[i - 1] = view->installed[--view->n_installed];
+        self->n_installed--;
         break;
       }
   if (view->code_at[before] && self->pages[view->code_at[before] - 1].has_cross)
@@ -540,7 +566,7 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
       SiteStat *stat;
       int error;
 
-      if (eip >> 12 != page || b->n_steps >= MAX_UNIT_INSNS || b->at[eip & 4095])
+      if (eip >> 12 != page || b->n_steps >= MAX_UNIT_INSNS || b->at[eip & 4095] || (b->n_steps && b->known[eip & 4095]))
         {
           add_step (b, eip, END_JUMP);
           return;
@@ -574,15 +600,18 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
             }
           if (is_conditional (&step->insn))
             {
-              if (branch_target (step) >> 12 == page && *n_pending < 64)
-                pending[(*n_pending)++] = branch_target (step);
+              uint32_t target = branch_target (step);
+
+              /* Near targets come along; what lies further away is often cold, and is translated when it is not. */
+              if (target >> 12 == page && *n_pending < 64 && target - eip + NEAR_BYTES < 2 * NEAR_BYTES && !b->known[target & 4095])
+                pending[(*n_pending)++] = target;
               eip = next;
               continue;
             }
           if (is_call (&step->insn))
             {
               eip = next;
-              if (b->tail || eip >> 12 != page || b->at[eip & 4095] || b->n_steps >= MAX_UNIT_INSNS)
+              if (b->tail || b->known[eip & 4095] || eip >> 12 != page || b->at[eip & 4095] || b->n_steps >= MAX_UNIT_INSNS)
                 return;         /* the return site is elsewhere: see emit_call_end */
               continue;
             }
@@ -590,7 +619,7 @@ trace (Builder *b, uint32_t start, uint32_t *pending, int *n_pending)
             {
               uint32_t target = branch_target (step);
 
-              if (target >> 12 == page && !b->at[target & 4095] && b->n_steps < MAX_UNIT_INSNS)
+              if (target >> 12 == page && !b->at[target & 4095] && !b->known[target & 4095] && b->n_steps < MAX_UNIT_INSNS)
                 {
                   eip = target;
                   continue;
@@ -1286,6 +1315,10 @@ unit_translate (Translator *self, View *view, uint32_t eip, bool tail)
   b->fpu_known = false;
   b->tail = tail;
   memset (b->at, 0, sizeof b->at);
+  memset (b->known, 0, sizeof b->known);
+  for (uint32_t i = 0; i < page->n_entries; i++)
+    if (!self->units[page->entries[i].unit].cross)
+      b->known[page->entries[i].offset] = 1;
   b->e = (Emitter) { self->code_rw + self->code_used, self->code_rw + CODE_BYTES, self->code + self->code_used, false };
   b->lower = (Lower) { self, &b->e, view->mode, false };
   if (!crossing)
@@ -1361,6 +1394,14 @@ unit_translate (Translator *self, View *view, uint32_t eip, bool tail)
     }
   if (unit->high > 4096)
     unit->high = 4096;
+  /* Jumps to what exists already are linked at once. */
+  for (uint32_t i = unit->first_link; i < unit->first_link + unit->n_links; i++)
+    {
+      uint64_t entry = unit_entry (self, view, self->links[i].eip);
+
+      if (entry)
+        unit_link (self, i, entry);
+    }
   mark_code (self, backing);
   if (crossing)
     {
