@@ -281,6 +281,7 @@ translator_callout (Cpu *cpu, uint32_t number)
   if (flags & SITE_SOFT)
     reconsider (self, site);
   cpu->reason_counts[site->reason]++;
+  cpu->tlb->code_changed = false;
   before = cpu->instructions;
   reason = site->insn.routine (cpu, &site->insn);
   if (reason == EXIT_NONE)
@@ -509,7 +510,13 @@ hook_cr3_written (Cpu *cpu)
 static void
 hook_code_written (Cpu *cpu, uint32_t page, uint32_t offset, uint32_t n_bytes)
 {
-  unit_invalidate_range (cpu->engine, page, offset, n_bytes);
+  Translator *self = cpu->engine;
+  uint32_t generation = self->generation;
+
+  unit_invalidate_range (self, page, offset, n_bytes);
+  /* A repeated string instruction that writes code, perhaps its own, stops and is fetched again. */
+  if (self->generation != generation)
+    cpu->tlb->code_changed = true;
   /* The decode cache has looked first.  A page without code may be written freely again. */
   if (!unit_page_has_code (cpu->engine, page) && !(cpu->decode_cache && cpu->decode_cache->pages[page]))
     cpu->memory->page_flags[page] &= (uint8_t) ~PAGE_CODE;

@@ -284,7 +284,9 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes, size_t n_bytes)
   cpu->eflags = EFLAGS_1 | (next (&stream) & EFLAGS_ARITHMETIC);
   if (cpu->hooks.flush_all)
     cpu->hooks.flush_all (cpu);
-  engine_lockstep_set_chunk (engine, 1 + next (&stream) % 300);
+  /* BULKHEAD_FUZZ_CHUNK=1 finds the very instruction. */
+  engine_lockstep_set_chunk (engine, getenv ("BULKHEAD_FUZZ_CHUNK") ? (uint32_t) atoi (getenv ("BULKHEAD_FUZZ_CHUNK"))
+                                                                   : 1 + next (&stream) % 300);
   limit = cpu->instructions + MOST;
   cpu->instruction_limit = limit;
   n_compared -= engine->n_compared;
